@@ -1,0 +1,73 @@
+"""napari-wsimil: see on a whole slide what a multiple-instance-learning model saw.
+
+The names below are the public API. They are loaded when first used, so that importing the package costs neither torch nor Qt.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "open_slide": "slides",
+    "Slide": "slides",
+    "Level": "slides",
+    "find_tissue": "patches",
+    "TissueMask": "patches",
+    "patch_grid": "patches",
+    "PatchGrid": "patches",
+    "PatchSpec": "patches",
+    "load_encoder": "encoders",
+    "Encoder": "encoders",
+    "load_model": "packages",
+    "Model": "packages",
+    "Bag": "bags",
+    "predict": "inference",
+    "load_prediction": "inference",
+    "SlidePrediction": "inference",
+    "PatchScores": "inference",
+    "PatchSet": "inference",
+    "Progress": "inference",
+    "export": "exports",
+    "make_sample_slide": "samples",
+    "WsimilError": "errors",
+    "SlideError": "errors",
+    "ModelError": "errors",
+    "PredictionError": "errors",
+    "ExportError": "errors",
+    "CancelledError": "errors",
+    "SlideWarning": "errors",
+}
+
+__all__ = ["__version__", *_HOMES]  # noqa: PLE0604
+
+if TYPE_CHECKING:
+    from napari_wsimil.bags import Bag
+    from napari_wsimil.encoders import Encoder, load_encoder
+    from napari_wsimil.errors import (
+        CancelledError,
+        ExportError,
+        ModelError,
+        PredictionError,
+        SlideError,
+        SlideWarning,
+        WsimilError,
+    )
+    from napari_wsimil.exports import export
+    from napari_wsimil.inference import PatchScores, PatchSet, Progress, SlidePrediction, load_prediction, predict
+    from napari_wsimil.packages import Model, load_model
+    from napari_wsimil.patches import PatchGrid, PatchSpec, TissueMask, find_tissue, patch_grid
+    from napari_wsimil.samples import make_sample_slide
+    from napari_wsimil.slides import Level, Slide, open_slide
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        return getattr(import_module(f"napari_wsimil.{_HOMES[name]}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,86 @@
+"""Sample slides that ship by being made: H&E-like, pyramidal, with the truth beside them.
+
+They look like sections of a bowel wall (mucosa with glands, muscle, fat, lymphoid aggregates, vessels); a "tumour" slide has
+foci of crowded, large, irregular nuclei where glands are lost. They are drawings, for demonstration and tests, and say nothing
+about people.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from napari_wsimil.samples._truth import read_truth, truth_path, tumour_fraction
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from napari_wsimil.samples._layout import Kind
+
+__all__ = ["make_sample_slide", "read_truth", "sample_folder", "truth_path", "tumour_fraction"]
+
+VERSION = 1
+"""Number of the drawing: a change of the pixels raises it, so that a slide kept from before is made anew."""
+
+
+def sample_folder() -> Path:
+    """Where sample slides are kept: ``$WSIMIL_CACHE``, else the user's cache folder."""
+    chosen = os.environ.get("WSIMIL_CACHE")
+    if chosen:
+        return Path(chosen)
+    from platformdirs import user_cache_path
+
+    return Path(user_cache_path("napari-wsimil", appauthor=False))
+
+
+def make_sample_slide(
+    path: str | Path | None = None,
+    *,
+    kind: Kind = "tumour",
+    seed: int = 0,
+    size: int = 16384,
+    progress: Callable[[int, int], None] | None = None,
+) -> Path:
+    """Make a pyramidal H&E-like slide at 0.5 µm per pixel, and its truth as ``<name>.truth.geojson`` beside it.
+
+    Parameters
+    ----------
+    path
+        File to write; None keeps it in the user's cache, where a slide made before is used again.
+    kind
+        "tumour", with one to five foci, or "normal".
+    seed
+        Another number, another slide; the same number, the same pixels on every machine.
+    size
+        Side in level-0 px, a multiple of 1024.
+    progress
+        Called with (blocks painted, blocks in all).
+
+    Raises
+    ------
+    ValueError
+        For another kind, or a size that can't be drawn.
+    """
+    if kind not in ("tumour", "normal"):
+        raise ValueError(f"kind {kind!r} is neither 'tumour' nor 'normal'")
+    chosen = path is not None
+    target = Path(path) if path is not None else sample_folder() / f"sample-{kind}-{seed}-{size}-v{VERSION}.tiff"
+    if not chosen and target.exists() and truth_path(target).exists():
+        return target
+    from napari_wsimil.samples._layout import make_layout
+    from napari_wsimil.samples._paint import Painter
+    from napari_wsimil.samples._truth import truth_json
+    from napari_wsimil.samples._write import write_slide
+
+    layout = make_layout(kind, seed, size)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    part = target.with_name(f"{target.stem}.{os.getpid()}.part")
+    description = f"napari-wsimil sample slide {VERSION}: {kind}, seed {seed}. A drawing, for demonstration only."
+    try:
+        write_slide(Painter(layout), part, description, progress)
+        truth_path(target).write_text(truth_json(layout))
+        part.replace(target)
+    finally:
+        part.unlink(missing_ok=True)
+    return target
