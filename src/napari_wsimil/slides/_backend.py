@@ -1,0 +1,135 @@
+"""What a backend is: a file parsed once, whose stored levels are read tile by tile."""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+from napari_wsimil.errors import SlideError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+DECODE_ERRORS = (ValueError, RuntimeError, OSError, TypeError, IndexError, struct.error, zlib.error)
+"""What the decoders raise for damaged data; each library has its own habit."""
+
+
+class UnsupportedError(SlideError):
+    """A file that one backend does not read; another one may.
+
+    Parameters
+    ----------
+    expected
+        The format belongs to another backend, which is nothing to tell the user.
+    """
+
+    def __init__(self, text: str, *, expected: bool = False) -> None:
+        super().__init__(text)
+        self.expected = expected
+
+
+class TileError(Exception):
+    """One tile can't be decoded; the rest of the slide stays usable."""
+
+
+@dataclass(frozen=True)
+class Level:
+    """One stored resolution of the pyramid.
+
+    Parameters
+    ----------
+    index
+        0 is the finest.
+    width, height
+        Size in pixels of this level.
+    downsample
+        Width of level 0 over the width of this level, never rounded.
+    tile_size
+        (width, height) of the tiles that are decoded as one.
+    """
+
+    index: int
+    width: int
+    height: int
+    downsample: float
+    tile_size: tuple[int, int]
+
+    @property
+    def tiles(self) -> tuple[int, int]:
+        """Columns and rows of tiles; the last ones may hang over the edge."""
+        return -(-self.width // self.tile_size[0]), -(-self.height // self.tile_size[1])
+
+
+@dataclass
+class Metadata:
+    """What a file says of itself.
+
+    Parameters
+    ----------
+    mpp
+        (x, y) µm per pixel of level 0 as stated, plausible or not; None where nothing is stated.
+    mpp_source
+        "vendor", "ome", "dicom" or "tiff"; None with `mpp` None.
+    """
+
+    vendor: str
+    properties: dict[str, str]
+    mpp: tuple[float, float] | None = None
+    mpp_source: str | None = None
+    objective_power: float | None = None
+
+
+class Backend(ABC):
+    """One open file. All reads are thread-safe; nothing is decoded before the first read."""
+
+    name: ClassVar[str]
+    path: Path
+    levels: tuple[Level, ...]
+    metadata: Metadata
+
+    @abstractmethod
+    def read_tile(
+        self, level: int, column: int, row: int, scratch: NDArray[np.uint8] | None = None
+    ) -> NDArray[np.uint8] | None:
+        """Decode one tile.
+
+        Returns
+        -------
+        (h, w, 3) uint8, possibly larger than the part inside the level or, in the last row or column, exactly that part;
+        None where nothing was scanned. The pixels may lie in `scratch` (tile height, tile width, 3) when it is given.
+
+        Raises
+        ------
+        TileError
+            The tile is damaged.
+        """
+
+    @abstractmethod
+    def associated_names(self) -> tuple[str, ...]:
+        """Names of the associated images: "thumbnail", "macro", "label" ..."""
+
+    @abstractmethod
+    def associated_image(self, name: str) -> NDArray[np.uint8]:
+        """Decode one associated image to (h, w, 3) uint8; KeyError for a name that is not there."""
+
+    @abstractmethod
+    def identity(self) -> Iterable[bytes]:
+        """A few bytes that tell this slide from others, the same wherever the file lies."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Release the file; may be called twice."""
+
+
+def make_levels(sizes: Iterable[tuple[int, int]], tile_sizes: Iterable[tuple[int, int]]) -> tuple[Level, ...]:
+    """Levels from their (width, height) and tile sizes, finest first."""
+    pairs = list(zip(sizes, tile_sizes, strict=True))
+    width0 = pairs[0][0][0]
+    return tuple(Level(i, w, h, width0 / w, tile) for i, ((w, h), tile) in enumerate(pairs))

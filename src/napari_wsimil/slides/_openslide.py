@@ -1,0 +1,130 @@
+"""Scanner formats (NDPI, MRXS, SCN, BIF, VMS, Philips, DICOM ...) and whatever else OpenSlide opens."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING
+
+import numpy as np
+import openslide
+from PIL import Image
+
+from napari_wsimil.slides._backend import Backend, Metadata, TileError, UnsupportedError, make_levels
+from napari_wsimil.slides._bytes import file_digest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+_TILE = 512
+_MANY_FILES = ("mirax", "hamamatsu")
+"""Vendors whose pixels lie in files beside the one that is opened."""
+
+
+class OpenSlideBackend(Backend):
+    """A slide read through OpenSlide; transparent pixels (nothing scanned) become white."""
+
+    name = "openslide"
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._lock = threading.Lock()
+        self._closed = False
+        self._handle = self._open()
+        # what names the patient stays in the file
+        given = {key: value for key, value in self._handle.properties.items() if not key.startswith("dicom.Patient")}
+        sizes = self._handle.level_dimensions
+        self.levels = make_levels(sizes, [_tile_size(given, index) for index in range(len(sizes))])
+        # OpenSlide wants level-0 coordinates; its own downsamples are the ones it divides them by again
+        self._downsamples = self._handle.level_downsamples
+        self.metadata = self._metadata(given)
+
+    def _open(self) -> openslide.OpenSlide:
+        try:
+            return openslide.OpenSlide(self.path)
+        except openslide.OpenSlideUnsupportedFormatError as error:
+            raise UnsupportedError(f"{self.path.name} is no slide in a format that OpenSlide reads.") from error
+        except (openslide.OpenSlideError, OSError) as error:
+            raise UnsupportedError(f"{self.path.name} can't be opened by OpenSlide ({str(error).rstrip('.')}).") from error
+
+    def _metadata(self, given: dict[str, str]) -> Metadata:
+        vendor = given.get("openslide.vendor", "unknown")
+        power = given.get("openslide.objective-power")
+        metadata = Metadata(vendor, given, objective_power=float(power) if power else None)
+        x, y = given.get("openslide.mpp-x"), given.get("openslide.mpp-y")
+        if x and y:
+            source = {"dicom": "dicom", "generic-tiff": "tiff"}.get(vendor, "vendor")
+            metadata.mpp, metadata.mpp_source = (float(x), float(y)), source
+        return metadata
+
+    def read_tile(
+        self, level: int, column: int, row: int, scratch: NDArray[np.uint8] | None = None
+    ) -> NDArray[np.uint8] | None:
+        """See `Backend.read_tile`."""
+        about = self.levels[level]
+        x, y = column * about.tile_size[0], row * about.tile_size[1]
+        size = min(about.tile_size[0], about.width - x), min(about.tile_size[1], about.height - y)
+        downsample = self._downsamples[level]
+        handle = self._handle
+        try:
+            region = handle.read_region((round(x * downsample), round(y * downsample)), level, size)
+        except (openslide.OpenSlideError, OSError) as error:
+            self._revive(handle)
+            raise TileError(str(error)) from error
+        return _on_white(region)
+
+    def _revive(self, broken: openslide.OpenSlide) -> None:
+        """Open again: after one error OpenSlide refuses every further read of the same handle."""
+        with self._lock:
+            if self._handle is broken and not self._closed:
+                self._handle = self._open()
+
+    def associated_names(self) -> tuple[str, ...]:
+        """See `Backend.associated_names`."""
+        return tuple(self._handle.associated_images)
+
+    def associated_image(self, name: str) -> NDArray[np.uint8]:
+        """See `Backend.associated_image`."""
+        pixels = _on_white(self._handle.associated_images[name])
+        return np.full((1, 1, 3), 255, np.uint8) if pixels is None else pixels
+
+    def identity(self) -> Iterable[bytes]:
+        """See `Backend.identity`."""
+        given = self.metadata.properties
+        if self.metadata.vendor == "dicom":
+            # the same whichever member of the series was opened, and the same as wsidicom tells
+            yield given.get("dicom.SOPInstanceUID", "").encode()
+            return
+        yield file_digest(self.path)
+        if self.metadata.vendor in _MANY_FILES:
+            yield given.get("openslide.quickhash-1", "").encode()
+
+    def close(self) -> None:
+        """See `Backend.close`."""
+        with self._lock:
+            self._closed = True
+            self._handle.close()
+
+
+def _tile_size(given: dict[str, str], level: int) -> tuple[int, int]:
+    """A multiple of the native tile of about 512 px: each call of OpenSlide has a price of its own."""
+    native = [int(given.get(f"openslide.level[{level}].tile-{side}", _TILE)) for side in ("width", "height")]
+    width, height = (side * max(1, round(_TILE / side)) if side <= 2 * _TILE else _TILE for side in native)
+    return width, height
+
+
+def _on_white(image: Image.Image) -> NDArray[np.uint8] | None:
+    """RGB of an RGBA image over white; None where all of it is transparent."""
+    if image.mode != "RGBA":
+        return np.asarray(image.convert("RGB"))
+    alpha = image.getchannel("A")
+    lowest, highest = alpha.getextrema()
+    if not highest:
+        return None
+    if lowest == 255:
+        return np.asarray(image.convert("RGB"))
+    white = Image.new("RGB", image.size, (255, 255, 255))
+    white.paste(image, mask=alpha)
+    return np.asarray(white)
