@@ -41,7 +41,7 @@ _HOMES = {
     "SlideWarning": "errors",
 }
 
-__all__ = ["__version__", *_HOMES]  # noqa: PLE0604
+__all__ = ["__version__", *_HOMES]
 
 if TYPE_CHECKING:
     from napari_wsimil.bags import Bag

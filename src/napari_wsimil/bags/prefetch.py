@@ -1,0 +1,118 @@
+"""Read patches in a thread while the last ones are encoded, in batches that suit the machine."""
+
+from __future__ import annotations
+
+import threading
+import time
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from queue import Empty, Full, Queue
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+DEPTH = 2
+"""Batches read ahead."""
+
+TICK = 0.1
+"""Seconds after which a wait is interrupted to see whether the job was stopped."""
+
+JOIN_SECONDS = 0.9
+"""How long a stopped job waits for the batch that is being read."""
+
+
+@dataclass
+class BatchSize:
+    """How many patches to take at once, so that a batch takes about a tenth of a second.
+
+    Small batches keep the window's progress smooth and Cancel prompt; large ones keep a GPU busy.
+    """
+
+    size: int = 16
+    largest: int = 64
+    adaptive: bool = True
+
+    def record(self, count: int, seconds: float) -> None:
+        """Take note that `count` patches took `seconds`: double below 60 ms, halve above 200 ms."""
+        if not self.adaptive or count < self.size:
+            return
+        if seconds > 0.2:
+            self.size = max(1, self.size // 2)
+        elif seconds < 0.06:
+            self.size = min(self.largest, self.size * 2)
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Patches that were read: their rows of the grid and (n, size, size, 3) uint8 pixels."""
+
+    rows: NDArray[np.int64]
+    pixels: NDArray[np.uint8]
+
+
+@contextmanager
+def prefetched(
+    rows: NDArray[np.int64], read: Callable[[NDArray[np.int64]], NDArray[np.uint8]], batch: BatchSize
+) -> Iterator[Iterator[Batch | None]]:
+    """Give batches of `rows` read by `read` in one thread, at most `DEPTH` ahead; None whenever `TICK` passed without one.
+
+    Leaving the context, for whatever reason, stops the thread after the batch it is reading. What `read` raises is raised here.
+    """
+    ready: Queue[Batch | Exception | None] = Queue(DEPTH)
+    stop = threading.Event()
+
+    def put(item: Batch | Exception | None) -> None:
+        while not stop.is_set():
+            with suppress(Full):
+                ready.put(item, timeout=TICK)
+                break
+
+    def work() -> None:
+        start = 0
+        try:
+            while start < len(rows) and not stop.is_set():
+                chosen = rows[start : start + batch.size]
+                put(Batch(chosen, read(chosen)))
+                start += len(chosen)
+            put(None)
+        except Exception as error:  # noqa: BLE001 - the consumer raises it, in its own thread
+            put(error)
+
+    thread = threading.Thread(target=work, name="wsimil-reader", daemon=True)
+    thread.start()
+    try:
+        yield _drain(ready)
+    finally:
+        stop.set()
+        thread.join(JOIN_SECONDS)
+
+
+def _drain(ready: Queue[Batch | Exception | None]) -> Iterator[Batch | None]:
+    while True:
+        try:
+            item = ready.get(timeout=TICK)
+        except Empty:
+            yield None
+            continue
+        if item is None:
+            return
+        if isinstance(item, Exception):
+            raise item
+        yield item
+
+
+class Stopwatch:
+    """Seconds since it was last asked."""
+
+    def __init__(self) -> None:
+        self._last = time.perf_counter()
+
+    def lap(self) -> float:
+        """Seconds since the last lap."""
+        now = time.perf_counter()
+        seconds, self._last = now - self._last, now
+        return seconds

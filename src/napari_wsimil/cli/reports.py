@@ -1,0 +1,87 @@
+"""What the command line prints, for programs and for people."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    from napari_wsimil.inference import SlidePrediction
+    from napari_wsimil.packages import InstalledModel
+    from napari_wsimil.slides import Slide
+
+
+def describe_slide(slide: Slide) -> dict[str, Any]:
+    """Return JSON-able facts of a slide; names of its other images, never their pixels."""
+    return {
+        "path": str(slide.path),
+        "backend": slide.backend,
+        "vendor": slide.vendor,
+        "width": slide.width,
+        "height": slide.height,
+        "mpp": slide.mpp,
+        "mpp_source": slide.mpp_source,
+        "objective_power": slide.objective_power,
+        "levels": [asdict(level) for level in slide.levels],
+        "associated_images": list(slide.associated_images),
+        "fingerprint": slide.fingerprint,
+        "notices": list(slide.notices),
+        "properties": dict(slide.properties),
+    }
+
+
+def slide_text(about: Mapping[str, Any]) -> str:
+    """Put what `describe_slide` found in lines for people."""
+    pixel = "not stated" if about["mpp"] is None else "{:.4g} x {:.4g} µm ({})".format(*about["mpp"], about["mpp_source"])
+    lines = [
+        about["path"],
+        f"  size         {about['width']} x {about['height']} px",
+        f"  pixel        {pixel}",
+        f"  scanner      {about['vendor'] or 'unknown'}, objective {about['objective_power'] or 'unknown'}",
+        f"  read with    {about['backend']}",
+        f"  fingerprint  {about['fingerprint']}",
+        *(f"  level {at['index']:<6} {at['width']} x {at['height']} px, 1/{at['downsample']:g}" for at in about["levels"]),
+        f"  also holds   {', '.join(about['associated_images']) or 'no other images'}",
+    ]
+    return "\n".join(lines)
+
+
+def describe_result(path: Path, prediction: SlidePrediction, files: Sequence[Path]) -> dict[str, Any]:
+    """Return JSON-able facts of a prediction."""
+    return {
+        "slide": str(path),
+        "predicted_class": prediction.predicted_class,
+        "probabilities": dict(prediction.probabilities),
+        "patches": {f"{mpp:g}": len(scores) for mpp, scores in prediction.attention.items()},
+        "seconds": prediction.provenance["seconds"]["total"],
+        "files": [str(file) for file in files],
+    }
+
+
+def result_text(path: Path, prediction: SlidePrediction, files: Sequence[Path]) -> str:
+    """Put a prediction in a line of probabilities and one of files."""
+    numbers = ", ".join(f"{name} {value:.3f}" for name, value in prediction.probabilities.items())
+    patches = sum(len(scores) for scores in prediction.attention.values())
+    seconds = prediction.provenance["seconds"]["total"]
+    written = ", ".join(str(file) for file in files)
+    return f"{path.name}: {numbers}  ({patches} patches, {seconds:.1f} s)\n  wrote {written}"
+
+
+def describe_model(model: InstalledModel) -> dict[str, Any]:
+    """Return JSON-able facts of an installed model."""
+    spec = model.spec.model_dump(mode="json") if model.spec is not None else None
+    return {"name": model.name, "folder": str(model.folder), "spec": spec, "problem": model.problem}
+
+
+def model_text(model: InstalledModel) -> str:
+    """Put an installed model in lines for people."""
+    if model.spec is None:
+        return f"{model.name}\n  can't be used: {model.problem}"
+    spec, mpps = model.spec, ", ".join(f"{mpp:g}" for mpp in model.spec.mpps)
+    return (
+        f"{model.name}\n  {spec.title or spec.id}: {spec.method}, classes {', '.join(spec.classes)}, {mpps} µm per pixel\n"
+        f"  encoder {spec.encoder.id}, from {model.folder}"
+    )

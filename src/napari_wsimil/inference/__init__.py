@@ -1,0 +1,43 @@
+"""The job: predict a slide, follow it, stop it, keep its result."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from napari_wsimil.inference.heatmap import Heatmap, heatmap
+from napari_wsimil.inference.prediction import PatchScores, PatchSet, SlidePrediction
+from napari_wsimil.inference.progress import Progress
+
+if TYPE_CHECKING:
+    from napari_wsimil.inference._prediction_file import read_prediction as load_prediction
+    from napari_wsimil.inference.devices import choose_device
+    from napari_wsimil.inference.job import predict, predict_steps
+
+# What needs torch or h5py comes when asked for, so that reading or exporting a result does not load them.
+_LAZY = {
+    "predict": ("job", "predict"),
+    "predict_steps": ("job", "predict_steps"),
+    "choose_device": ("devices", "choose_device"),
+    "load_prediction": ("_prediction_file", "read_prediction"),
+}
+
+__all__ = [
+    "Heatmap",
+    "PatchScores",
+    "PatchSet",
+    "Progress",
+    "SlidePrediction",
+    "choose_device",
+    "heatmap",
+    "load_prediction",
+    "predict",
+    "predict_steps",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LAZY:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    module, attribute = _LAZY[name]
+    return getattr(import_module(f"{__name__}.{module}"), attribute)

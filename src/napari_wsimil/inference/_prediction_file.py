@@ -1,0 +1,182 @@
+"""A saved prediction: one HDF5 file that holds every field exactly.
+
+Root attributes ``format``, ``schema_version``, ``classes`` and ``provenance`` (JSON); ``/probabilities`` (C,) float64;
+one numbered group per magnification in ``/attention``, ``/instances`` and ``/zoom``, and ``/anchors``, each with ``xy``,
+``values`` and its sizes.
+"""
+
+from __future__ import annotations
+
+import json
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from uuid import uuid4
+
+import h5py
+import numpy as np
+from pydantic import BaseModel, ConfigDict, JsonValue, TypeAdapter, ValidationError
+
+from napari_wsimil.errors import PredictionError
+from napari_wsimil.inference.prediction import PatchScores, PatchSet, SlidePrediction
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+FORMAT = "napari-wsimil prediction"
+SCHEMA_VERSION = 1
+SUFFIX = ".prediction.h5"
+
+
+class _Slide(BaseModel):
+    model_config = ConfigDict(extra="allow")
+
+    path: str
+    fingerprint: str
+    width: int
+    height: int
+    mpp: tuple[float, float] | None
+
+
+class _Named(BaseModel):
+    model_config = ConfigDict(extra="allow")
+
+    id: str
+    digest: str
+
+
+class _Provenance(BaseModel):
+    """What other parts rely on where it is there."""
+
+    model_config = ConfigDict(extra="allow")
+
+    slide: _Slide | None = None
+    model: _Named | None = None
+    encoder: _Named | None = None
+
+
+_JSON = TypeAdapter(dict[str, JsonValue])
+
+
+def write_prediction(prediction: SlidePrediction, path: str | Path) -> Path:
+    """Write `prediction` to `path`, whole or not at all; an existing file is replaced.
+
+    Raises
+    ------
+    PredictionError
+        The file can't be written.
+    """
+    target = Path(path).expanduser()
+    part = target.with_name(f".{target.name}.{uuid4().hex}.part")
+    try:
+        with h5py.File(part, "w") as file:
+            _write(file, prediction)
+        part.replace(target)
+    except OSError as error:
+        raise PredictionError(f"{target} can't be written ({error.strerror or error}); choose another folder.") from error
+    finally:
+        with suppress(OSError):
+            part.unlink()
+    return target
+
+
+def _write(file: h5py.File, prediction: SlidePrediction) -> None:
+    file.attrs.update(
+        format=FORMAT,
+        schema_version=SCHEMA_VERSION,
+        classes=json.dumps(list(prediction.classes), ensure_ascii=False),
+        provenance=json.dumps(dict(prediction.provenance), ensure_ascii=False, allow_nan=False),
+    )
+    file["probabilities"] = np.array(list(prediction.probabilities.values()), dtype=np.float64)
+    _write_levels(file.create_group("attention"), prediction.attention)
+    _write_levels(file.create_group("instances"), prediction.instances)
+    if prediction.zoom is not None:
+        _write_levels(file.create_group("zoom"), prediction.zoom)
+    if prediction.anchors is not None:
+        _write_patches(file.create_group("anchors"), prediction.anchors)
+
+
+def _write_levels(group: h5py.Group, levels: Mapping[float, PatchScores | PatchSet]) -> None:
+    for number, (mpp, patches) in enumerate(levels.items()):
+        level = group.create_group(f"{number:03d}")
+        level.attrs["mpp"] = float(mpp)
+        _write_patches(level, patches)
+
+
+def _write_patches(group: h5py.Group, patches: PatchScores | PatchSet) -> None:
+    group["xy"] = patches.xy
+    group.attrs["size_level0"] = float(patches.size_level0)
+    if isinstance(patches, PatchScores):
+        group["values"] = patches.values
+        group.attrs["stride_level0"] = float(patches.stride_level0)
+    else:
+        group["values"] = patches.scores
+
+
+def read_prediction(path: str | Path) -> SlidePrediction:
+    """Read a saved prediction.
+
+    Raises
+    ------
+    PredictionError
+        The file is missing, is no prediction, is damaged, or comes from a newer version; one sentence says which.
+    """
+    source = Path(path).expanduser()
+    if not source.is_file():
+        raise PredictionError(f"There is no file {source}; a saved prediction ends in {SUFFIX}.")
+    try:
+        with h5py.File(source, "r") as file:
+            _check_format(file, source)
+            return _read(file)
+    except PredictionError:
+        raise
+    except ValidationError as error:
+        where = ".".join(str(part) for part in error.errors()[0]["loc"])
+        raise PredictionError(
+            f"{source} is damaged (its provenance has a wrong entry, {where}); predict the slide again."
+        ) from error
+    except (OSError, KeyError, ValueError, TypeError, IndexError, AttributeError, RuntimeError, MemoryError) as error:
+        raise PredictionError(f"{source} is no saved prediction or is damaged; predict the slide again.") from error
+
+
+def _check_format(file: h5py.File, source: Path) -> None:
+    if file.attrs.get("format") != FORMAT:
+        raise PredictionError(f"{source} is an HDF5 file but no saved prediction; choose a file that ends in {SUFFIX}.")
+    version = int(file.attrs["schema_version"])
+    if version > SCHEMA_VERSION:
+        raise PredictionError(
+            f"{source} has schema version {version} but this napari-wsimil reads up to {SCHEMA_VERSION}; update napari-wsimil."
+        )
+
+
+def _read(file: h5py.File) -> SlidePrediction:
+    provenance = _JSON.validate_json(file.attrs["provenance"])
+    _Provenance.model_validate(provenance)
+    classes = TypeAdapter(list[str]).validate_json(file.attrs["classes"])
+    probabilities = np.asarray(file["probabilities"], dtype=np.float64).tolist()
+    return SlidePrediction(
+        probabilities=dict(zip(classes, probabilities, strict=True)),
+        attention=dict(_read_scores(level) for level in file["attention"].values()),
+        instances=dict(_read_scores(level) for level in file["instances"].values()),
+        anchors=_read_set(file["anchors"]) if "anchors" in file else None,
+        zoom={float(level.attrs["mpp"]): _read_set(level) for level in file["zoom"].values()} if "zoom" in file else None,
+        provenance=provenance,
+    )
+
+
+def _read_scores(level: h5py.Group) -> tuple[float, PatchScores]:
+    xy, values = _read_arrays(level)
+    size, stride = (float(level.attrs[name]) for name in ("size_level0", "stride_level0"))
+    return float(level.attrs["mpp"]), PatchScores(xy, size, values, stride)
+
+
+def _read_set(level: h5py.Group) -> PatchSet:
+    xy, values = _read_arrays(level)
+    return PatchSet(xy, float(level.attrs["size_level0"]), values)
+
+
+def _read_arrays(level: h5py.Group) -> tuple[Any, Any]:
+    xy, values = level["xy"], level["values"]
+    if xy.ndim != 2 or xy.shape[1] != 2 or xy.dtype != np.int64 or values.dtype != np.float32 or len(values) != len(xy):
+        raise ValueError(f"xy {xy.shape} {xy.dtype} and values {values.shape} {values.dtype} do not describe patches")
+    return xy[()], values[()]

@@ -1,0 +1,112 @@
+"""From what a network gave to what a user gets."""
+
+from __future__ import annotations
+
+import platform
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from napari_wsimil import __version__
+from napari_wsimil.inference.prediction import PatchScores, PatchSet, SlidePrediction
+
+if TYPE_CHECKING:
+    from napari_wsimil.bags import Bag, SlideBag
+    from napari_wsimil.mil import MILOutput, Selection
+    from napari_wsimil.packages import Model
+    from napari_wsimil.slides import Slide
+
+
+@dataclass(frozen=True)
+class Run:
+    """What produced an output.
+
+    Attributes
+    ----------
+    seconds
+        Stage -> seconds, "total" included.
+    notices
+        Sentences that the user must see.
+    """
+
+    slide: Slide
+    model: Model
+    bag: SlideBag
+    device: torch.device
+    seconds: dict[str, float]
+    notices: tuple[str, ...]
+
+
+def assemble(output: MILOutput, run: Run) -> SlidePrediction:
+    """Put coordinates and provenance to the numbers of a network."""
+    probabilities = torch.softmax(output.logits.double(), dim=0).tolist()
+    instances = output.instance_logits or {}
+    return SlidePrediction(
+        probabilities=dict(zip(run.model.classes, probabilities, strict=True)),
+        attention={mpp: _scores(run.bag, mpp, values) for mpp, values in output.attention.items()},
+        instances={mpp: _scores(run.bag, mpp, torch.softmax(logits, dim=1)) for mpp, logits in instances.items()},
+        anchors=_chosen(run.bag, output.anchors) if output.anchors is not None else None,
+        zoom={mpp: _chosen(run.bag, chosen) for mpp, chosen in output.zoom.items()} if output.zoom is not None else None,
+        provenance=_provenance(run),
+    )
+
+
+def _scores(bag: Bag, mpp: float, values: torch.Tensor) -> PatchScores:
+    grid = bag.grid(mpp)
+    return PatchScores(grid.xy, float(grid.size_level0), values.float().cpu().numpy(), float(grid.stride_level0))
+
+
+def _chosen(bag: Bag, chosen: Selection) -> PatchSet:
+    grid, rows = bag.grid(chosen.mpp), chosen.rows.cpu().numpy()
+    return PatchSet(grid.xy[rows], float(grid.size_level0), chosen.scores.float().cpu().numpy())
+
+
+def _provenance(run: Run) -> dict[str, Any]:
+    spec, encoder = run.model.spec, run.model.encoder
+    return {
+        "slide": _about_slide(run.slide),
+        "model": {
+            "id": run.model.id,
+            "title": run.model.title,
+            "digest": run.model.digest,
+            "source": run.model.source,
+            "method": spec.method,
+            "positive_class": run.model.positive_class,
+        },
+        "encoder": {"id": encoder.id, "digest": encoder.digest},
+        "patches": {
+            "mpp": list(spec.mpps),
+            "size": spec.patch_size,
+            "stride": spec.stride,
+            "digest": {f"{patches.mpp:g}": patches.digest for patches in spec.patch_specs()},
+            "counts": {f"{mpp:g}": len(run.bag.grid(mpp)) for mpp in run.bag.mpps},
+            "encoded": {f"{mpp:g}": count for mpp, count in run.bag.encoded.items()},
+        },
+        "device": str(run.device),
+        "seconds": {stage: round(seconds, 3) for stage, seconds in run.seconds.items()},
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "notices": list(run.notices),
+        "versions": {
+            "napari-wsimil": __version__,
+            "torch": str(torch.__version__),
+            "numpy": np.__version__,
+            "python": platform.python_version(),
+        },
+    }
+
+
+def _about_slide(slide: Slide) -> dict[str, Any]:
+    bounds = [slide.properties.get(f"openslide.bounds-{axis}", "0") for axis in "xy"]
+    return {
+        "path": str(slide.path),
+        "name": slide.name,
+        "fingerprint": slide.fingerprint,
+        "width": slide.width,
+        "height": slide.height,
+        "mpp": list(slide.mpp) if slide.mpp else None,
+        "mpp_source": slide.mpp_source,
+        "origin": [int(text) if text.isdecimal() else 0 for text in bounds],
+    }

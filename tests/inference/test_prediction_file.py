@@ -1,0 +1,145 @@
+from __future__ import annotations
+
+import json
+
+import h5py
+import numpy as np
+import pytest
+
+from napari_wsimil.errors import PredictionError
+from napari_wsimil.inference import PatchScores, PatchSet, SlidePrediction, load_prediction
+
+PROVENANCE = {
+    "slide": {
+        "path": "/data/Gewebe ä.svs",
+        "fingerprint": "f",
+        "width": 10,
+        "height": 20,
+        "mpp": [0.25, 0.2501],
+        "origin": [3, 4],
+    },
+    "model": {"id": "m", "digest": "d", "positive_class": "tumour"},
+    "seconds": {"total": 1.25},
+    "notices": [],
+}
+
+
+def scores(count: int, *columns: int, seed: int = 0) -> PatchScores:
+    random = np.random.default_rng(seed)
+    xy = random.integers(-500, 2**40, (count, 2))
+    return PatchScores(xy, 512.7, random.random((count, *columns)).astype(np.float32), 256.35)
+
+
+def chosen(count: int) -> PatchSet:
+    return PatchSet(scores(count).xy, 1025.4, scores(count).values)
+
+
+FULL = SlidePrediction(
+    probabilities={"tumour": 1 / 3, "normal": 2 / 3},
+    attention={2.0: scores(3, seed=1), 0.5: scores(40, seed=2)},
+    instances={0.5: scores(40, 2, seed=3)},
+    anchors=chosen(2),
+    zoom={2.0: chosen(1), 1.0: chosen(0)},
+    provenance=PROVENANCE,
+)
+PLAIN = SlidePrediction(probabilities={"a": 0.25, "b": 0.75}, attention={0.5: scores(1)})
+
+
+def same_patches(first, second) -> None:
+    assert type(first) is type(second)
+    for name in first.__dataclass_fields__:
+        a, b = getattr(first, name), getattr(second, name)
+        if isinstance(a, np.ndarray):
+            assert a.dtype == b.dtype
+            np.testing.assert_array_equal(a, b)
+        else:
+            assert a == b
+
+
+@pytest.mark.parametrize("prediction", [FULL, PLAIN], ids=["full", "plain"])
+def test_every_field_comes_back_exactly(prediction, tmp_path):
+    path = prediction.save(tmp_path / "a.prediction.h5")
+    again = load_prediction(path)
+    assert list(again.probabilities.items()) == list(prediction.probabilities.items())
+    assert again.provenance == prediction.provenance
+    for field in ("attention", "instances", "zoom"):
+        before, after = getattr(prediction, field), getattr(again, field)
+        if before is None:
+            assert after is None
+            continue
+        assert list(after) == list(before)
+        for mpp in before:
+            same_patches(after[mpp], before[mpp])
+    if prediction.anchors is None:
+        assert again.anchors is None
+    else:
+        same_patches(again.anchors, prediction.anchors)
+    assert [item.name for item in tmp_path.iterdir()] == ["a.prediction.h5"]
+
+
+def test_saving_again_replaces(tmp_path):
+    path = FULL.save(tmp_path / "a.prediction.h5")
+    PLAIN.save(path)
+    assert load_prediction(path).classes == ("a", "b")
+
+
+def test_positive_class_survives(tmp_path):
+    assert load_prediction(FULL.save(tmp_path / "a.prediction.h5")).positive_class == "tumour"
+
+
+def test_failing_to_save_leaves_nothing(tmp_path):
+    path = PLAIN.save(tmp_path / "a.prediction.h5")
+    broken = SlidePrediction(probabilities={"a": 1.0}, attention={0.5: scores(1)}, provenance={"device": object()})
+    with pytest.raises(TypeError):
+        broken.save(path)
+    assert load_prediction(path).classes == ("a", "b")
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_saving_into_nowhere_is_a_sentence(tmp_path):
+    with pytest.raises(PredictionError, match="can't be written"):
+        PLAIN.save(tmp_path / "missing" / "a.prediction.h5")
+
+
+def refuse(path, says):
+    with pytest.raises(PredictionError, match=says) as caught:
+        load_prediction(path)
+    assert path.name in str(caught.value)
+
+
+def test_files_that_are_no_predictions(tmp_path):
+    refuse(tmp_path / "none.prediction.h5", "There is no file")
+    for name, content in (("empty", b""), ("text", b"hello"), ("half", FULL.save(tmp_path / "x").read_bytes()[:3000])):
+        path = tmp_path / f"{name}.prediction.h5"
+        path.write_bytes(content)
+        refuse(path, "is no saved prediction or is damaged")
+    with h5py.File(tmp_path / "other.prediction.h5", "w") as file:
+        file["features"] = [1]
+    refuse(tmp_path / "other.prediction.h5", "HDF5 file but no saved prediction")
+
+
+def test_newer_schema(tmp_path):
+    path = FULL.save(tmp_path / "a.prediction.h5")
+    with h5py.File(path, "a") as file:
+        file.attrs["schema_version"] = 2
+    refuse(path, "schema version 2 .* update napari-wsimil")
+
+
+@pytest.mark.parametrize("damage", ["lengths", "classes", "missing", "dtype", "json", "provenance", "version"])
+def test_damaged_predictions(tmp_path, damage):
+    path = FULL.save(tmp_path / "a.prediction.h5")
+    with h5py.File(path, "a") as file:
+        if damage == "classes":
+            file.attrs["classes"] = json.dumps(["only one"])
+        elif damage == "missing":
+            del file["attention"]
+        elif damage == "json":
+            file.attrs["provenance"] = "{"
+        elif damage == "provenance":
+            file.attrs["provenance"] = json.dumps(PROVENANCE | {"slide": {"path": 3}})
+        elif damage == "version":
+            file.attrs["schema_version"] = "one"
+        else:
+            del file["attention/000/values"]
+            file["attention/000/values"] = np.zeros(9, np.float32) if damage == "lengths" else np.zeros(3, np.int8)
+    refuse(path, "damaged")
