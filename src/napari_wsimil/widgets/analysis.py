@@ -1,0 +1,243 @@
+"""The dock "Slide analysis": choose, Predict, watch, look, export."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from napari.utils.notifications import Notification, notification_manager
+from qtpy.QtCore import QSize, Qt, Signal  # type: ignore[attr-defined]
+from qtpy.QtWidgets import (
+    QFrame,
+    QHBoxLayout,
+    QProgressBar,
+    QPushButton,
+    QScrollArea,
+    QSpinBox,
+    QVBoxLayout,
+    QWidget,
+)
+
+from napari_wsimil.errors import WsimilError
+from napari_wsimil.widgets.export_dialog import ask_where, save_as
+from napari_wsimil.widgets.job import Failure, Job, prediction_steps
+from napari_wsimil.widgets.layers import TOP_REGIONS
+from napari_wsimil.widgets.model_chooser import ModelChooser
+from napari_wsimil.widgets.parts import Fold, colour_as_error, follow, form, say, text_label
+from napari_wsimil.widgets.result_panel import ResultPanel
+from napari_wsimil.widgets.results import fly_to, prediction_on, show_prediction
+from napari_wsimil.widgets.slide_chooser import SlideChooser
+from napari_wsimil.widgets.words import progress_text
+
+if TYPE_CHECKING:
+    from napari_wsimil.inference import Progress, SlidePrediction
+
+NARROWEST = 300
+"""Width in px at which no text of the dock is cut."""
+
+
+class SlideAnalysis(QWidget):
+    """Predict a slide that is open in napari and show what the model saw.
+
+    Signals
+    -------
+    progressed
+        How far the running job is; carries a `Progress`.
+    ended
+        A job came to its end; carries the `SlidePrediction`, a `Failure`, or None after Cancel.
+    """
+
+    progressed = Signal(object)
+    ended = Signal(object)
+    steps = staticmethod(prediction_steps)
+    """What Predict runs: a generator function of slide, model name and device."""
+
+    # napari hands over its viewer by this name; it can't read an annotation that is a string.
+    def __init__(self, napari_viewer: Any) -> None:
+        super().__init__()
+        self._viewer = napari_viewer
+        self._job: Job | None = None
+        self._running_on = ""
+        self._shown: tuple[SlidePrediction | None, int] = (None, 0)
+        self.slides = SlideChooser(napari_viewer)
+        self.models = ModelChooser()
+        self.top = QSpinBox()
+        self.predict_button = QPushButton("Predict")
+        self.cancel_button = QPushButton("Cancel")
+        self.bar = QProgressBar()
+        self.progress_label = text_label()
+        self.message = text_label()
+        self.result = ResultPanel()
+        self._name_parts()
+        self._lay_out()
+        self._connect()
+        self._follow_slide()
+
+    @property
+    def running(self) -> bool:
+        """Whether a prediction is running."""
+        return self._job is not None
+
+    @property
+    def prediction(self) -> SlidePrediction | None:
+        """The prediction of the chosen slide whose layers lie on top, whether made here or read from a file; or None."""
+        layer = self.slides.layer
+        return None if layer is None else prediction_on(self._viewer, layer)
+
+    def sizeHint(self) -> QSize:
+        """Room for the result without scrolling, where the window has it."""
+        return QSize(340, 640)
+
+    def predict(self) -> None:
+        """Start predicting the chosen slide with the chosen model."""
+        self.slides.mpp_field.interpretText()
+        layer, slide = self.slides.layer, self.slides.slide
+        if layer is None or slide is None or self.running:
+            return
+        say(self.message, "")
+        self.bar.setRange(0, 0)
+        self.progress_label.setText("Starting")
+        self._running_on = str(layer.unique_id)
+        self._job = Job(self.steps(slide, self.models.model, self.models.device), self._show_progress, self._end, self)
+        self._follow_state()
+
+    def cancel(self) -> None:
+        """Stop the running prediction; the layers of an earlier one stay."""
+        if self._job is not None:
+            self._job.cancel()
+            self.cancel_button.setEnabled(False)
+            self.progress_label.setText("Stopping")
+
+    def export(self, path: str) -> None:
+        """Save the chosen slide's prediction; the suffix of `path` chooses the format."""
+        if self.prediction is None:
+            return
+        try:
+            written = save_as(self.prediction, path)
+        except WsimilError as error:
+            self._complain(str(error))
+        else:
+            say(self.message, "")
+            say(self.progress_label, f"Saved {written.name}")
+
+    def _name_parts(self) -> None:
+        self.predict_button.setObjectName("predict")
+        self.predict_button.setMinimumHeight(34)
+        bold = self.predict_button.font()
+        bold.setBold(True)
+        self.predict_button.setFont(bold)
+        self.cancel_button.setObjectName("cancel")
+        self.cancel_button.setMinimumHeight(34)
+        self.message.setObjectName("message")
+        self.bar.setTextVisible(False)
+        self.bar.setFixedHeight(12)
+        self.top.setRange(0, 100)
+        self.top.setValue(TOP_REGIONS)
+        self.top.setToolTip("How many of the most attended patches are listed and get a numbered box")
+
+    def _lay_out(self) -> None:
+        inside = QWidget()
+        column = QVBoxLayout(inside)
+        column.setSpacing(8)
+        column.addWidget(self.slides)
+        column.addWidget(self.models)
+        column.addWidget(self._options())
+        buttons = QHBoxLayout()
+        buttons.addWidget(self.predict_button, 2)
+        buttons.addWidget(self.cancel_button, 1)
+        column.addLayout(buttons)
+        for part in (self.bar, self.progress_label, self.message):
+            column.addWidget(part)
+        column.addWidget(self.result)
+        column.addStretch(1)
+        area = QScrollArea()
+        area.setWidgetResizable(True)
+        area.setFrameShape(QFrame.Shape.NoFrame)
+        area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        area.setWidget(inside)
+        whole = QVBoxLayout(self)
+        whole.setContentsMargins(0, 0, 0, 0)
+        whole.addWidget(area)
+        self.setMinimumWidth(NARROWEST)
+
+    def _options(self) -> Fold:
+        inside = QWidget()
+        inside.setLayout(form([("Top regions", self.top)]))
+        return Fold("Options", inside)
+
+    def _connect(self) -> None:
+        self.predict_button.clicked.connect(self.predict)
+        self.cancel_button.clicked.connect(self.cancel)
+        self.slides.changed.connect(self._follow_slide)
+        self.models.refused.connect(self._complain)
+        self.top.valueChanged.connect(self._show_result)
+        self.result.region_clicked.connect(self._fly)
+        self.result.export_button.clicked.connect(self._ask_where)
+        follow(self._viewer.layers.events.removed, self._stop_without_slide, self)
+        for event in (self._viewer.layers.events.inserted, self._viewer.layers.events.removed):
+            follow(event, self._show_result, self)
+        follow(self._viewer.events.theme, self._colour, self)
+        self._colour()
+
+    def _colour(self, _: Any = None) -> None:
+        colour_as_error(self.message, self._viewer.theme)
+
+    def _follow_slide(self) -> None:
+        """Another slide, or another pixel size: its scale bar, its result, and whether it can be predicted."""
+        slide = self.slides.slide
+        if slide is not None and slide.mpp is not None:
+            self._viewer.canvas.overlays.scale_bar.visible = True
+        self._show_result()
+        self._follow_state()
+
+    def _follow_state(self) -> None:
+        slide = self.slides.slide
+        self.predict_button.setEnabled(slide is not None and slide.mpp is not None and not self.running)
+        self.cancel_button.setEnabled(self.running)
+        self.bar.setVisible(self.running)
+        self.progress_label.setVisible(self.running)
+
+    def _show_result(self, _: Any = None) -> None:
+        """Fill the result panel, where it shows something else."""
+        prediction = self.prediction
+        self.result.setVisible(prediction is not None)
+        shown, top = self._shown
+        if prediction is not None and (prediction is not shown or top != self.top.value()):
+            self.result.show_prediction(prediction, self.top.value())
+        self._shown = (prediction, self.top.value())
+
+    def _show_progress(self, progress: Progress) -> None:
+        if self.cancel_button.isEnabled():
+            self.bar.setRange(0, progress.total)
+            self.bar.setValue(progress.done)
+            self.progress_label.setText(progress_text(progress))
+            self.progressed.emit(progress)
+
+    def _stop_without_slide(self, _: Any = None) -> None:
+        if self.running and all(str(layer.unique_id) != self._running_on for layer in self._viewer.layers):
+            self.cancel()
+
+    def _end(self, outcome: Any) -> None:
+        """Take the result of a job that has ended, on the GUI thread."""
+        self._job = None
+        self._follow_state()
+        if outcome is None:
+            say(self.progress_label, "Stopped.")
+        elif isinstance(outcome, Failure):
+            self._complain(outcome.sentence)
+            if outcome.error is not None:
+                notification_manager.dispatch(Notification.from_exception(outcome.error))
+        else:
+            show_prediction(self._viewer, outcome, self.top.value())
+        self.ended.emit(outcome)
+
+    def _complain(self, sentence: str) -> None:
+        say(self.message, sentence)
+
+    def _fly(self, row: int) -> None:
+        if self.prediction is not None and self.result.regions is not None:
+            fly_to(self._viewer, self.prediction, self.result.regions, row)
+
+    def _ask_where(self) -> None:
+        slide = self.slides.slide
+        if slide is not None:
+            ask_where(self, slide.path, self.export)

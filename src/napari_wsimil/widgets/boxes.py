@@ -1,0 +1,50 @@
+"""Numbered boxes that stay readable at every zoom."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from napari_wsimil.widgets.slide_layer import facts
+
+LINE_PIXELS = 2.5
+"""Width of an outline on the screen."""
+
+THICKEST = 0.15
+"""Widest outline as a share of the side of a box, for when the whole slide is in view."""
+
+SMALLEST_NUMBERED = 28
+"""A box that is smaller than this on the screen, in px, shows no number: the numbers would cover each other."""
+
+
+def keep_readable(viewer: Any) -> None:
+    """Fit the boxes of the top regions to the zoom, now and whenever it changes; a second call only does the first."""
+    camera = viewer.scene.camera
+    if not any(getattr(callback, "fits_boxes", False) for callback in camera.events.zoom.callbacks):
+
+        def fit(_: Any = None) -> None:
+            _fit_all(viewer)
+
+        fit.fits_boxes = True  # type: ignore[attr-defined]
+        camera.events.zoom.connect(fit)
+    _fit_all(viewer)
+
+
+def _fit_all(viewer: Any) -> None:
+    for layer in viewer.layers:
+        if facts(layer).get("kind") == "top" and len(layer.data):
+            fit_boxes(layer, viewer.scene.camera.zoom)
+
+
+def fit_boxes(layer: Any, zoom: float) -> None:
+    """Give a layer of equal squares the line width and the numbers that suit a zoom in screen px per world unit."""
+    side = float(np.ptp(layer.data[0][:, 0]))
+    on_screen = side * float(layer.scale[-2]) * zoom
+    width = side * min(LINE_PIXELS / max(on_screen, 1e-9), THICKEST)
+    if not 0.8 < layer.edge_width[0] / width < 1.25:
+        layer.edge_width = [width] * len(layer.data)
+        layer.refresh()  # napari 0.9 does not draw a new edge width by itself
+    readable = on_screen >= SMALLEST_NUMBERED
+    if layer.text.visible != readable:
+        layer.text.visible = readable

@@ -1,0 +1,139 @@
+"""What the status bar says about the patch under the cursor."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from scipy.spatial import cKDTree
+
+from napari_wsimil.widgets.layers import slide_mpp
+from napari_wsimil.widgets.slide_layer import facts
+from napari_wsimil.widgets.words import share
+
+if TYPE_CHECKING:
+    from napari_wsimil.inference import PatchScores, SlidePrediction
+
+
+class PatchFinder:
+    """Finds the patch at a point of the slide and says its scores.
+
+    Parameters
+    ----------
+    prediction
+        The result to read from.
+    """
+
+    def __init__(self, prediction: SlidePrediction) -> None:
+        self._prediction = prediction
+        self._attention = [Lookup(prediction.attention[mpp]) for mpp in sorted(prediction.attention)]
+        self._instances = [Lookup(prediction.instances[mpp]) for mpp in sorted(prediction.instances)]
+
+    def describe(self, x: float, y: float) -> str:
+        """One line about the level-0 pixel (x, y); "" where no patch is.
+
+        For example "Attention 0.0042 (rank 3 of 1,400, percentile 100) · tumour 93.1 %".
+        """
+        parts = []
+        for lookup in self._attention:
+            row = lookup.row(x, y)
+            if row is not None:
+                parts.append(lookup.attention_text(row))
+                break
+        for lookup in self._instances:
+            row = lookup.row(x, y)
+            if row is not None:
+                parts.append(self._probability(lookup.scores.values[row]))
+                break
+        return " · ".join(parts)
+
+    def _probability(self, value: Any) -> str:
+        name = self._prediction.positive_class
+        number = value[self._prediction.classes.index(name)] if np.ndim(value) else value
+        return f"{name} {share(float(number))}"
+
+
+class Lookup:
+    """The patches of one grid by position, with the rank of each (1: highest)."""
+
+    def __init__(self, scores: PatchScores) -> None:
+        self.scores = scores
+        self._tree = cKDTree(scores.xy + scores.size_level0 / 2) if len(scores) else None
+        values = scores.values if scores.values.ndim == 1 else scores.values[:, 0]
+        self.ranks = np.empty(len(scores), np.int64)
+        self.ranks[np.argsort(-values, kind="stable")] = np.arange(1, len(scores) + 1)
+
+    def row(self, x: float, y: float) -> int | None:
+        """The patch over a level-0 point; where patches overlap, the one whose centre is nearest."""
+        if self._tree is None:
+            return None
+        distance, row = self._tree.query((x, y), p=np.inf)
+        return int(row) if distance <= self.scores.size_level0 / 2 else None
+
+    def attention_text(self, row: int) -> str:
+        """The score of a patch among the others."""
+        rank = f"rank {self.ranks[row]:,} of {len(self.scores):,}, percentile {self.percentile(row):.0f}"
+        return f"Attention {self.scores.values[row]:.3g} ({rank})"
+
+    def percentile(self, row: int) -> float:
+        """Share of the patches that score no higher, in per cent."""
+        return 100.0 * (len(self.scores) - self.ranks[row] + 1) / len(self.scores)
+
+
+def follow_cursor(viewer: Any) -> None:
+    """From now on the viewer's status bar tells the scores of the patch under the cursor; a second call changes nothing.
+
+    napari computes the text of the active layer in a thread and then sets `viewer.status`. Setting a text from a mouse callback
+    would be overwritten by that; following the event comes last, whichever layer is active.
+    """
+    if any(getattr(callback, "tells_patch", False) for callback in viewer.events.status.callbacks):
+        return
+    cursor = CursorText(viewer)
+
+    def add_patch(event: Any) -> None:
+        status = event.value
+        told = status.get("coordinates", "") if isinstance(status, dict) else status
+        # Off the canvas the position is an old one, and the text is napari's own.
+        text = cursor.text() if viewer.mouse_over_canvas and not told.startswith("Attention ") else ""
+        if text:
+            line = f"{text}    {told}"
+            viewer.status = {**status, "coordinates": line} if isinstance(status, dict) else line
+
+    add_patch.tells_patch = True  # type: ignore[attr-defined]
+    viewer.events.status.connect(add_patch)
+
+
+class CursorText:
+    """What is known about the patch under a viewer's cursor.
+
+    Parameters
+    ----------
+    viewer
+        The napari viewer.
+    """
+
+    def __init__(self, viewer: Any) -> None:
+        self._viewer = viewer
+        self._finder: tuple[Any, PatchFinder] | None = None
+
+    def text(self) -> str:
+        """The line for the cursor's present place; "" where no shown prediction has a patch."""
+        prediction = self._prediction()
+        if prediction is None:
+            return ""
+        if self._finder is None or self._finder[0] is not prediction:
+            self._finder = (prediction, PatchFinder(prediction))
+        mx, my = slide_mpp(prediction) or (1.0, 1.0)
+        y, x = self._viewer.cursor.position[-2:]
+        # napari's pixel 0 has its centre at 0, its corner at -0.5.
+        return self._finder[1].describe(x / mx + 0.5, y / my + 0.5)
+
+    def _prediction(self) -> SlidePrediction | None:
+        """Of the active layer, else of the topmost layer that is shown."""
+        active = self._viewer.layers.selection.active
+        shown = [layer for layer in reversed(self._viewer.layers) if layer.visible]
+        for layer in ([active] if active is not None else []) + shown:
+            found = facts(layer).get("prediction")
+            if found is not None:
+                return found
+        return None

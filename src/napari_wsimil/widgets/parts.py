@@ -1,0 +1,124 @@
+"""Small Qt parts that the dock is built from."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from napari.utils.theme import get_theme
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import (
+    QComboBox,
+    QFormLayout,
+    QLabel,
+    QPushButton,
+    QSizePolicy,
+    QStyle,
+    QStyleOptionComboBox,
+    QStylePainter,
+    QVBoxLayout,
+    QWidget,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+ERROR_COLOURS = {"dark": "#ff8a80", "light": "#b3261e"}
+"""Readable on napari's backgrounds; its own error colour is not, on the dark one."""
+
+ARROW_ROOM = 34
+"""Width in px that a combobox keeps for its arrow and margins."""
+
+WIDEST_LABEL = "Top regions"
+
+
+def text_label(text: str = "") -> QLabel:
+    """A label that wraps and lets its text be copied."""
+    label = QLabel(text)
+    label.setWordWrap(True)
+    label.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+    label.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
+    return label
+
+
+class NarrowCombo(QComboBox):
+    """A combobox that shows a long entry shortened in the middle, where its style would cut it off."""
+
+    def paintEvent(self, _: Any) -> None:
+        """Draw the box, then the entry in the room there is."""
+        painter, option = QStylePainter(self), QStyleOptionComboBox()
+        self.initStyleOption(option)
+        painter.drawComplexControl(QStyle.ComplexControl.CC_ComboBox, option)
+        option.currentText = self.fontMetrics().elidedText(
+            self.currentText(), Qt.TextElideMode.ElideMiddle, self.width() - ARROW_ROOM
+        )
+        painter.drawControl(QStyle.ControlElement.CE_ComboBoxLabel, option)
+
+
+def narrow_combo(name: str) -> QComboBox:
+    """A combobox that shortens long entries instead of widening the dock."""
+    combo = NarrowCombo()
+    combo.currentTextChanged.connect(combo.setToolTip)
+    combo.setObjectName(name)
+    combo.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+    combo.setMinimumContentsLength(8)
+    combo.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
+    return combo
+
+
+def form(rows: Sequence[tuple[str, Any]]) -> QFormLayout:
+    """Rows of a label and a widget or layout, with labels of one width in all forms of the dock."""
+    layout = QFormLayout()
+    layout.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
+    layout.setContentsMargins(0, 0, 0, 0)
+    for text, field in rows:
+        label = QLabel(text)
+        label.setMinimumWidth(label.fontMetrics().horizontalAdvance(WIDEST_LABEL) + 8)
+        layout.addRow(label, field)
+    return layout
+
+
+class Fold(QWidget):
+    """A line of text that folds the widget below it in and out; folded in at first."""
+
+    def __init__(self, title: str, inside: QWidget) -> None:
+        super().__init__()
+        self._title = title
+        self._inside = inside
+        self.button = QPushButton()
+        self.button.setCheckable(True)
+        self.button.setFlat(True)
+        self.button.setStyleSheet("text-align: left; background: transparent; border: none; padding: 2px 0;")
+        column = QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.addWidget(self.button)
+        column.addWidget(inside)
+        self.button.toggled.connect(self._turn)
+        self._turn(False)
+
+    def _turn(self, out: bool) -> None:
+        self.button.setText(f"{'▾' if out else '▸'} {self._title}")
+        self._inside.setVisible(out)
+
+
+def colour_as_error(label: QWidget, theme: str) -> None:
+    """Give a label the error colour that is readable in the named napari theme."""
+    red, green, blue = get_theme(theme).background.as_rgb_tuple()[:3]
+    label.setStyleSheet(f"color: {ERROR_COLOURS['dark' if red + green + blue < 384 else 'light']};")
+
+
+def say(label: QLabel, text: str) -> None:
+    """Show a text, or hide the label where there is none."""
+    label.setText(text)
+    label.setVisible(bool(text))
+
+
+def follow(emitter: Any, callback: Any, until_gone: QWidget) -> None:
+    """Call `callback` on an event of the viewer until the widget is destroyed; the viewer may outlive it."""
+    emitter.connect(callback)
+    until_gone.destroyed.connect(lambda *_: emitter.disconnect(callback))
+
+
+def combo_item(combo: QComboBox, row: int) -> Any:
+    """The item behind a row of a combobox, to disable it or give it a tooltip."""
+    model: Any = combo.model()
+    return model.item(row)

@@ -1,0 +1,136 @@
+"""napari's way in: slides and saved predictions, told apart by content."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from napari.utils.notifications import show_error, show_warning
+
+from napari_wsimil.errors import WsimilError
+from napari_wsimil.widgets.slide_layer import facts, open_quietly, slide_layer
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from napari_wsimil.inference import SlidePrediction
+
+    LayerData = tuple[Any, ...]
+    Reader = Callable[[Any], list[LayerData]]
+
+SCANNER_SUFFIXES = frozenset({".svs", ".ndpi", ".mrxs", ".scn", ".bif", ".vms", ".vmu", ".svslide", ".qptiff"})
+PREDICTION_SUFFIX = ".prediction.h5"
+WSI_STORAGE_CLASS = b"1.2.840.10008.5.1.4.1.1.77.1.6"
+"""DICOM's "VL Whole Slide Microscopy Image Storage", as it stands in the head of every file of a slide."""
+
+NOTHING: list[LayerData] = [(None,)]
+"""napari's sign for "read, and there is no layer to add"."""
+
+
+def get_reader(path: str | list[str]) -> Reader | None:
+    """Answer napari's question who reads `path`: a function that gives layers, or None for what is not a slide.
+
+    A file with a scanner's suffix is always ours, so that a broken one gets a clear sentence; TIFF and DICOM are ours when they
+    hold a slide.
+    """
+    if isinstance(path, list):
+        return None
+    file = Path(path)
+    if file.name.lower().endswith(PREDICTION_SUFFIX):
+        return read_prediction
+    return read_slide if looks_like_slide(file) else None
+
+
+def looks_like_slide(path: Path) -> bool:
+    """Whether `path` should be opened as a slide; reads a few kilobytes at most."""
+    if path.is_dir():
+        return any(_is_dicom_slide(file) for file in sorted(path.iterdir())[:50] if file.is_file())
+    suffix = path.suffix.lower()
+    if suffix in SCANNER_SUFFIXES:
+        return True
+    if suffix in {".tif", ".tiff", ".tf8", ".btf"}:
+        return _is_slide_tiff(path)
+    return _is_dicom_slide(path)
+
+
+def _is_slide_tiff(path: Path) -> bool:
+    """Colour tiles are a slide; a TIFF that can't be parsed is claimed as well, to be refused with a sentence."""
+    import tifffile
+
+    try:
+        with tifffile.TiffFile(path) as tiff:
+            page = tiff.pages.first
+            return bool(page.is_tiled and page.samplesperpixel in {3, 4})
+    except Exception:  # noqa: BLE001 - tifffile raises many kinds on a damaged file
+        return True
+
+
+def _is_dicom_slide(path: Path) -> bool:
+    try:
+        with path.open("rb") as file:
+            head = file.read(4096)
+    except OSError:
+        return False
+    return head[128:132] == b"DICM" and WSI_STORAGE_CLASS in head
+
+
+def read_slide(path: str) -> list[LayerData]:
+    """One slide layer; or one sentence in a notification and no layer."""
+    try:
+        slide = open_quietly(path)
+        layer = slide_layer(slide)
+    except WsimilError as error:
+        show_error(str(error))
+        return NOTHING
+    for notice in slide.notices:
+        show_warning(notice)
+    return [layer]
+
+
+def read_prediction(path: str) -> list[LayerData]:
+    """All layers of a saved prediction, on its slide where that can be found and is not open already."""
+    from napari_wsimil.inference import load_prediction
+    from napari_wsimil.widgets.layers import prediction_layers
+
+    try:
+        prediction = load_prediction(path)
+    except WsimilError as error:
+        show_error(str(error))
+        return NOTHING
+    _prepare_current_viewer()
+    return [*_slide_beneath(prediction, Path(path)), *prediction_layers(prediction)]
+
+
+def _prepare_current_viewer() -> None:
+    """Make the viewer that will get the layers treat them as it does after Predict."""
+    from napari import current_viewer
+
+    from napari_wsimil.widgets.boxes import keep_readable
+    from napari_wsimil.widgets.hover import follow_cursor
+
+    viewer = current_viewer()
+    if viewer is not None:
+        follow_cursor(viewer)
+        keep_readable(viewer)
+
+
+def _slide_beneath(prediction: SlidePrediction, saved: Path) -> list[LayerData]:
+    """The slide that was predicted, unless it is open, gone or another one by now."""
+    from napari import current_viewer
+
+    told = prediction.provenance.get("slide", {})
+    viewer = current_viewer()
+    if viewer is not None and any(facts(layer).get("fingerprint") == told.get("fingerprint") for layer in viewer.layers):
+        return []
+    recorded = Path(str(told.get("path", "")))
+    for path in (recorded, saved.parent / recorded.name):
+        if recorded.name and path.exists():
+            try:
+                slide = open_quietly(path, mpp=told.get("mpp") and tuple(told["mpp"]))
+            except WsimilError:
+                continue
+            if slide.fingerprint == told.get("fingerprint"):
+                return [slide_layer(slide)]
+    name = recorded.name or "of this prediction"
+    show_warning(f"The slide {name} was not found, so its result is shown without it; open the slide to see both.")
+    return []

@@ -1,0 +1,45 @@
+"""What the dock says."""
+
+from __future__ import annotations
+
+import pytest
+
+from napari_wsimil.inference import Progress
+from napari_wsimil.widgets import words
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(0.9312, "93.1 %"), (0.0, "0.0 %"), (1.0, "100.0 %"), (0.9999, "> 99.9 %"), (0.0001, "< 0.1 %")],
+)
+def test_share_never_rounds_to_certainty(value, text):
+    assert words.share(value) == text
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(0.2, "1 s"), (59, "59 s"), (125, "2 min 5 s"), (120, "2 min"), (3840, "1 h 4 min")]
+)
+def test_duration(seconds, text):
+    assert words.duration(seconds) == text
+
+
+def test_progress_text():
+    """A number and its unit stay on one line."""
+    progress = Progress("Reading and encoding patches", 320, 1400, 95.2, 11.2)
+    assert words.progress_text(progress) == "Reading and encoding patches: 320 of 1,400 · 95\xa0patches/s · 11\xa0s\xa0left"
+    assert words.progress_text(Progress("Finding tissue")) == "Finding tissue"
+    assert words.progress_text(Progress("Reading", 3, 9, 0.4)) == "Reading: 3 of 9 · 0.4\xa0patches/s"
+
+
+def test_pixel_size_says_where_it_is_from():
+    assert words.mpp_text((0.499, 0.499), "vendor") == "0.499 µm (from the file)"
+    assert words.mpp_text((0.25, 0.5), "tiff") == "0.25 x 0.5 µm (from the file)"
+    assert words.mpp_text((0.25, 0.25), "user") == "0.25 µm (typed in)"
+    assert words.mpp_text(None, None) == "not known"
+
+
+def test_cost(made_up, sample):
+    import napari_wsimil as ws
+
+    with ws.open_slide(sample) as slide:
+        assert words.cost_text(made_up(slide)) == "30 patches in 3 s on the CPU"
