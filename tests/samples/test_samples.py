@@ -108,13 +108,13 @@ def test_tumour_fraction_measures_area():
 
 
 def test_kept_in_the_cache_and_made_once(tmp_path, monkeypatch):
-    monkeypatch.setenv("WSIMIL_CACHE", str(tmp_path))
+    monkeypatch.setenv("NAPARI_WSIMIL_CACHE", str(tmp_path))
     reports = []
     first = make_sample_slide(kind="normal", size=SIZE, progress=lambda *report: reports.append(report))
     written = first.stat().st_mtime_ns
     assert reports[-1] == (4, 4)
     assert make_sample_slide(kind="normal", size=SIZE).stat().st_mtime_ns == written
-    assert sorted(p.name for p in tmp_path.iterdir()) == [first.name, truth_path(first).name]
+    assert sorted(p.name for p in first.parent.iterdir()) == [first.name, truth_path(first).name]
 
 
 @pytest.mark.parametrize(("kind", "size"), [("frog", SIZE), ("tumour", 1000)])

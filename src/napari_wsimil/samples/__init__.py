@@ -20,13 +20,16 @@ if TYPE_CHECKING:
 
 __all__ = ["make_sample_slide", "read_truth", "sample_folder", "truth_path", "tumour_fraction"]
 
+SIZE = 16384
+"""Side of a sample slide in level-0 px, 8 mm."""
+
 VERSION = 1
 """Number of the drawing: a change of the pixels raises it, so that a slide kept from before is made anew."""
 
 
 def sample_folder() -> Path:
-    """Where sample slides are kept: ``$WSIMIL_CACHE``, else the user's cache folder."""
-    chosen = os.environ.get("WSIMIL_CACHE")
+    """Where sample slides are kept: ``$NAPARI_WSIMIL_CACHE``, else the user's cache folder."""
+    chosen = os.environ.get("NAPARI_WSIMIL_CACHE")
     if chosen:
         return Path(chosen)
     from platformdirs import user_cache_path
@@ -34,12 +37,17 @@ def sample_folder() -> Path:
     return Path(user_cache_path("napari-wsimil", appauthor=False))
 
 
+def _kept(kind: Kind, seed: int, size: int) -> Path:
+    which = "" if (seed, size) == (0, SIZE) else f"-seed{seed}-{size}px"
+    return sample_folder() / f"samples-v{VERSION}" / f"sample-{kind}{which}.tiff"
+
+
 def make_sample_slide(
     path: str | Path | None = None,
     *,
     kind: Kind = "tumour",
     seed: int = 0,
-    size: int = 16384,
+    size: int = SIZE,
     progress: Callable[[int, int], None] | None = None,
 ) -> Path:
     """Make a pyramidal H&E-like slide at 0.5 µm per pixel, and its truth as ``<name>.truth.geojson`` beside it.
@@ -65,7 +73,7 @@ def make_sample_slide(
     if kind not in ("tumour", "normal"):
         raise ValueError(f"kind {kind!r} is neither 'tumour' nor 'normal'")
     chosen = path is not None
-    target = Path(path) if path is not None else sample_folder() / f"sample-{kind}-{seed}-{size}-v{VERSION}.tiff"
+    target = Path(path) if path is not None else _kept(kind, seed, size)
     if not chosen and target.exists() and truth_path(target).exists():
         return target
     from napari_wsimil.samples._layout import make_layout
