@@ -1,0 +1,61 @@
+# The two commands a newcomer needs: `make demo` and `make test`. Both set up everything they need in .venv first.
+PYTHON ?= python3
+PYTEST_ARGS ?=
+VENV := .venv
+PY := $(VENV)/bin/python
+STAMP := $(VENV)/.installed
+
+# A virtual screen with OpenGL. Wayland is taken out of Qt's sight, so that its windows really go there.
+SCREEN := env -u WAYLAND_DISPLAY QT_QPA_PLATFORM=xcb xvfb-run -a -s "-screen 0 1600x1000x24 +extension GLX"
+HAS_DISPLAY := $(DISPLAY)$(WAYLAND_DISPLAY)
+ifeq ($(shell uname -s),Darwin)
+HAS_DISPLAY := macOS
+SCREEN :=
+endif
+
+.PHONY: help demo test lint bench accuracy bundled-model clean system-packages
+
+help:
+	@echo "make demo           open the sample slide and predict (without a display: picture and files in demo-output/)"
+	@echo "make test           every test, the window's included, and the linters"
+	@echo "make lint           the linters alone: ruff, mypy, import-linter"
+	@echo "make bench          measure speed"
+	@echo "make accuracy       measure the bundled model on generated slides it never saw"
+	@echo "make bundled-model  train the bundled encoder and model again"
+	@echo "make clean          remove .venv and everything that was built"
+
+demo: $(STAMP)
+ifeq ($(HAS_DISPLAY),)
+	$(SCREEN) $(VENV)/bin/napari-wsimil demo --headless --out demo-output
+else
+	$(VENV)/bin/napari-wsimil demo
+endif
+
+test: $(STAMP)
+	$(SCREEN) $(PY) -m pytest $(PYTEST_ARGS)
+
+lint: $(STAMP)
+	$(PY) -m pytest -q tests/test_lint.py
+
+bench: $(STAMP)
+	$(PY) benchmarks/speed.py
+
+accuracy: $(STAMP)
+	$(PY) benchmarks/bundled_model.py
+
+bundled-model: $(STAMP)
+	$(PY) -m napari_wsimil.training.bundled
+
+clean:
+	rm -rf $(VENV) build dist demo-output .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+
+# Instant when nothing is missing; the screen's libraries may have gone since .venv was made, so it is asked every time.
+system-packages:
+	@PYTHON="$(PYTHON)" scripts/system-packages $(if $(filter demo,$(MAKECMDGOALS)),$(HAS_DISPLAY),$(filter macOS,$(HAS_DISPLAY)))
+
+# pip of Debian 12 does not know dependency groups, hence the upgrade first. An interrupted installation leaves no stamp.
+$(STAMP): pyproject.toml constraints.txt scripts/system-packages | system-packages
+	$(PYTHON) -m venv $(VENV)
+	$(PY) -m pip install --quiet --upgrade pip
+	$(PY) -m pip install --quiet --constraint constraints.txt --editable '.[all]' --group test --group lint
+	touch $@

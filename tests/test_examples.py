@@ -1,0 +1,20 @@
+"""The examples run as a reader would run them."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def test_predict_slide(tiny_slide, random_model, tmp_path):
+    command = [sys.executable, ROOT / "examples" / "predict_slide.py", tiny_slide, "--model", random_model.source]
+    done = subprocess.run([*command, "--out", tmp_path], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "most attended patches at 0.5 µm per pixel" in done.stdout
+    assert {path.name for path in tmp_path.iterdir()} == {"tiny.prediction.h5", "tiny.geojson", "tiny.csv"}
+    kinds = [feature["properties"]["objectType"] for feature in json.loads((tmp_path / "tiny.geojson").read_text())["features"]]
+    rows = (tmp_path / "tiny.csv").read_text().splitlines()
+    assert kinds.count("annotation") == min(5, len(rows) - 1)
+    assert 0 < kinds.count("tile") < len(rows) - 1
