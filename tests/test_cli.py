@@ -174,6 +174,18 @@ def test_export(run, tiny_slide, random_model, tmp_path):
     assert "is no saved prediction" in one_sentence(err)
 
 
+def test_export_threshold_and_top_choose_what_is_written(run, tiny_slide, random_model, tmp_path):
+    run("predict", tiny_slide, "--model", random_model.source, "--out", tmp_path)
+    counts = []
+    for options in (("--threshold", "0.5", "--top", "2"), ("--threshold", "0", "--top", "0")):
+        out = tmp_path / "patches.geojson"
+        assert run("export", tmp_path / "tiny.prediction.h5", "--out", out, *options)[0] == 0
+        kinds = [feature["properties"]["objectType"] for feature in json.loads(out.read_text())["features"]]
+        counts.append((kinds.count("annotation"), kinds.count("tile")))
+    assert counts == [(2, 7), (0, 12)]  # the middle patch reaches the percentile
+    assert run("export", tmp_path / "tiny.prediction.h5", "--out", out, "--threshold", "2")[0] == 2
+
+
 def test_models(run, random_model, tmp_path, monkeypatch):
     (tmp_path / "broken").mkdir()
     (tmp_path / "broken" / "model.json").write_text("{}")

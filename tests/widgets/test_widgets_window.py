@@ -146,6 +146,23 @@ def test_export_from_the_dock(window, sample, made_up, qtbot, tmp_path, suffix):
         assert w.dock.result.region_list.count() == 10
 
 
+def test_the_options_choose_what_a_geojson_holds(window, sample, made_up, tmp_path):
+    w = window()
+    w.open(sample)
+    w.dock.steps = quick(made_up)
+    w.press(w.dock.predict_button)
+    w.wait_end()
+    counts = []
+    for top, share in ((10, 0), (3, 20), (0, 100)):
+        w.dock.top.setValue(top)
+        w.dock.share.setValue(share)
+        w.dock.export(str(tmp_path / "chosen.geojson"))
+        features = json.loads((tmp_path / "chosen.geojson").read_text())["features"]
+        kinds = [feature["properties"]["objectType"] for feature in features]
+        counts.append((kinds.count("annotation"), kinds.count("tile")))
+    assert counts == [(10, 15), (3, 6), (0, 30)]
+
+
 def test_an_export_that_fails_is_a_sentence_in_the_dock(window, sample, made_up, tmp_path):
     w = window()
     w.open(sample)

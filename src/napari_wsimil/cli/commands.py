@@ -166,14 +166,21 @@ def write_results(prediction: SlidePrediction, out: Path, stem: str, formats: Se
 @click.argument("prediction", type=file_path)
 @click.option("--format", "format_name", help="geojson or csv; by default what the name of the file says.")
 @click.option("--out", type=file_path, required=True, help="File to write.")
-def export(prediction: Path, format_name: str | None, out: Path) -> None:
+@click.option(
+    "--threshold",
+    type=click.FloatRange(0, 1),
+    help="GeoJSON: only patches at or above this attention percentile (0.9: the most attended tenth).  "
+    "[default: those above an even share of the attention]",
+)
+@click.option("--top", type=click.IntRange(0), default=10, show_default=True, help="GeoJSON: numbered boxes of top regions.")
+def export(prediction: Path, format_name: str | None, out: Path, threshold: float | None, top: int) -> None:
     """Write a saved PREDICTION for another tool: QuPath GeoJSON or CSV."""
     from napari_wsimil.exports import export as write
     from napari_wsimil.inference import load_prediction
 
     if format_name is not None:
         check_formats([format_name])
-    click.echo(f"wrote {write(load_prediction(prediction), out, format=format_name)}")
+    click.echo(f"wrote {write(load_prediction(prediction), out, format=format_name, threshold=threshold, top=top)}")
 
 
 @commands.command()

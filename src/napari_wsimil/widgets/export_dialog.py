@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from qtpy.QtWidgets import QFileDialog
 
 from napari_wsimil.exports import FORMATS, export
+from napari_wsimil.widgets.layers import TOP_REGIONS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -20,11 +21,14 @@ if TYPE_CHECKING:
 PREDICTION_SUFFIX = ".prediction.h5"
 
 
-def save_as(prediction: SlidePrediction, path: str | Path) -> Path:
-    """Write a prediction in the format that the file's name says; a `WsimilError` tells what is wrong with it otherwise."""
+def save_as(prediction: SlidePrediction, path: str | Path, *, threshold: float | None = None, top: int = TOP_REGIONS) -> Path:
+    """Write a prediction in the format that the file's name says; a `WsimilError` tells what is wrong with it otherwise.
+
+    `threshold` and `top` choose the patches and boxes of a GeoJSON, see `exports.export`.
+    """
     if str(path).lower().endswith(PREDICTION_SUFFIX):
         return prediction.save(path)
-    return export(prediction, path)
+    return export(prediction, path, threshold=threshold, top=top)
 
 
 def filters() -> dict[str, str]:
