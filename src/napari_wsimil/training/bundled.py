@@ -82,7 +82,7 @@ def make_model(recipe: Recipe, encoder: Encoder, encoder_name: str, work: Path) 
     """Train the model on slide labels; features of generated slides are kept in `work`."""
     spec = ModelSpec(
         id="bundled-abmil",
-        title="Bundled demonstration model (ABMIL)",
+        title="Demonstration (ABMIL)",
         method="abmil",
         parameters=PARAMETERS,
         classes=CLASSES,
