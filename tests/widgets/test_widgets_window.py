@@ -15,6 +15,7 @@ from napari.utils.theme import get_theme
 from qtpy.QtCore import QPoint, Qt
 from qtpy.QtWidgets import QApplication, QFileDialog, QMainWindow
 
+from napari_wsimil.inference import Progress
 from napari_wsimil.widgets.parts import combo_item
 from napari_wsimil.widgets.slide_layer import facts
 
@@ -53,6 +54,26 @@ def test_open_predict_and_see(window, sample, package, qtbot):
     assert w.dock.result.region_list.count() == min(10, len(prediction.attention[0.5]))
     assert "on the CPU" in w.dock.result.cost.text()
     assert len({str(layer.units) for layer in w.viewer.layers}) == 1, "napari drops units that differ"
+
+
+def test_progress_is_told_a_few_times_a_second_and_a_new_stage_at_once(window, sample, made_up):
+    w = window()
+    w.open(sample)
+    told = []
+
+    def steps(slide, model, device):
+        for stage in ("Finding tissue", "Reading and encoding patches"):
+            for done in range(30):
+                time.sleep(0.02)
+                yield Progress(stage, done, 30, 50.0, 1.0)
+        return made_up(slide)
+
+    w.dock.steps = steps
+    w.dock.progressed.connect(told.append)
+    w.press(w.dock.predict_button)
+    w.wait_end()
+    assert [progress.stage for progress in told if progress.done == 0] == ["Finding tissue", "Reading and encoding patches"]
+    assert 4 <= len(told) <= 15
 
 
 def test_cancel_half_way_stops_within_a_second(window, sample, slow_job, qtbot):

@@ -27,7 +27,7 @@ class SlideResult:
     """One slide: the truth, the model's probability of tumour, and how its patches compare with the truth polygons.
 
     `attention_auc` and `instance_auc` are areas under the ROC curve over the slide's patches, a patch being positive where at
-    least half of it lies in a focus; None on slides without tumour.
+    least half of it lies in a focus; None on slides without both kinds of patches.
     """
 
     seed: int
@@ -80,8 +80,6 @@ def measure(
 
 
 def _compare(seed: int, path: Path, prediction: SlidePrediction) -> SlideResult:
-    from sklearn.metrics import roc_auc_score
-
     foci = read_truth(path)
     positive = prediction.positive_class
     attention = next(iter(prediction.attention.values()))
@@ -95,9 +93,16 @@ def _compare(seed: int, path: Path, prediction: SlidePrediction) -> SlideResult:
         True,
         probability,
         len(attention),
-        float(roc_auc_score(inside, attention.values)),
-        float(roc_auc_score(inside, instances.values)),
+        _area(inside, attention.values),
+        _area(inside, instances.values),
     )
+
+
+def _area(truth: NDArray[np.bool_], score: NDArray[np.float32]) -> float | None:
+    """Area under the ROC curve; None where all patches are alike, since there is nothing to tell apart then."""
+    from sklearn.metrics import roc_auc_score
+
+    return float(roc_auc_score(truth, score)) if truth.any() and not truth.all() else None
 
 
 def _summarise(results: Sequence[SlideResult], patch_slides: int) -> Accuracy:
@@ -105,7 +110,9 @@ def _summarise(results: Sequence[SlideResult], patch_slides: int) -> Accuracy:
 
     truth = np.array([result.tumour for result in results])
     probability = np.array([result.probability for result in results])
-    measured = [result for result in results if result.tumour][:patch_slides]
+    measured = [result for result in results if result.attention_auc is not None][:patch_slides]
+    if not measured:
+        raise ValueError("No slide has patches both inside and outside a tumour focus; measure larger slides or more of them.")
     attention = [result.attention_auc for result in measured if result.attention_auc is not None]
     instances = [result.instance_auc for result in measured if result.instance_auc is not None]
     return Accuracy(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from napari.utils.notifications import Notification, notification_manager
@@ -31,6 +32,9 @@ from napari_wsimil.widgets.words import progress_text
 if TYPE_CHECKING:
     from napari_wsimil.inference import Progress, SlidePrediction
 
+TELL_SECONDS = 0.25
+"""Time between two reports: each makes Qt compose the window anew with its canvas, which takes cores from the encoder."""
+
 NARROWEST = 300
 """Width in px at which no text of the dock is cut."""
 
@@ -57,6 +61,7 @@ class SlideAnalysis(QWidget):
         self._viewer = napari_viewer
         self._job: Job | None = None
         self._running_on = ""
+        self._told = (0.0, "")
         self._shown: tuple[SlidePrediction | None, int] = (None, 0)
         self.slides = SlideChooser(napari_viewer)
         self.models = ModelChooser()
@@ -103,7 +108,7 @@ class SlideAnalysis(QWidget):
         say(self.message, "")
         self.bar.setRange(0, 0)
         self.progress_label.setText("Starting")
-        self._running_on = str(layer.unique_id)
+        self._running_on, self._told = str(layer.unique_id), (0.0, "")
         self._job = Job(self.steps(slide, self.models.model, self.models.device), self._show_progress, self._end, self)
         self._follow_state()
 
@@ -218,7 +223,11 @@ class SlideAnalysis(QWidget):
         self._shown = (prediction, self.top.value())
 
     def _show_progress(self, progress: Progress) -> None:
-        if self.cancel_button.isEnabled():
+        """Tell a new stage at once, and more of the same a few times a second."""
+        told, stage = self._told
+        now = monotonic()
+        if self.cancel_button.isEnabled() and (progress.stage != stage or now - told >= TELL_SECONDS):
+            self._told = (now, progress.stage)
             self.bar.setRange(0, progress.total)
             self.bar.setValue(progress.done)
             self.progress_label.setText(progress_text(progress))
