@@ -10,9 +10,6 @@ from typing import NewType
 Mpp = NewType("Mpp", float)
 """Micrometres per pixel."""
 
-Microns = NewType("Microns", float)
-"""A length in micrometres."""
-
 Level0Pixels = NewType("Level0Pixels", float)
 """A length or position in pixels of the finest stored level."""
 

@@ -19,6 +19,7 @@ from pydantic import BaseModel, ConfigDict, JsonValue, TypeAdapter, ValidationEr
 
 from napari_wsimil.errors import PredictionError
 from napari_wsimil.inference.prediction import PatchScores, PatchSet, SlidePrediction
+from napari_wsimil.units import Level0Pixels
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -166,13 +167,13 @@ def _read(file: h5py.File) -> SlidePrediction:
 
 def _read_scores(level: h5py.Group) -> tuple[float, PatchScores]:
     xy, values = _read_arrays(level)
-    size, stride = (float(level.attrs[name]) for name in ("size_level0", "stride_level0"))
+    size, stride = (Level0Pixels(float(level.attrs[name])) for name in ("size_level0", "stride_level0"))
     return float(level.attrs["mpp"]), PatchScores(xy, size, values, stride)
 
 
 def _read_set(level: h5py.Group) -> PatchSet:
     xy, values = _read_arrays(level)
-    return PatchSet(xy, float(level.attrs["size_level0"]), values)
+    return PatchSet(xy, Level0Pixels(float(level.attrs["size_level0"])), values)
 
 
 def _read_arrays(level: h5py.Group) -> tuple[Any, Any]:

@@ -56,12 +56,12 @@ def assemble(output: MILOutput, run: Run) -> SlidePrediction:
 
 def _scores(bag: Bag, mpp: float, values: torch.Tensor) -> PatchScores:
     grid = bag.grid(mpp)
-    return PatchScores(grid.xy, float(grid.size_level0), values.float().cpu().numpy(), float(grid.stride_level0))
+    return PatchScores(grid.xy, grid.size_level0, values.float().cpu().numpy(), grid.stride_level0)
 
 
 def _chosen(bag: Bag, chosen: Selection) -> PatchSet:
     grid, rows = bag.grid(chosen.mpp), chosen.rows.cpu().numpy()
-    return PatchSet(grid.xy[rows], float(grid.size_level0), chosen.scores.float().cpu().numpy())
+    return PatchSet(grid.xy[rows], grid.size_level0, chosen.scores.float().cpu().numpy())
 
 
 def _provenance(run: Run) -> dict[str, Any]:

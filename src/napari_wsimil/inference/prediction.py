@@ -11,11 +11,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_wsimil.units import Level0Pixels
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
     from numpy.typing import NDArray
+
+_AS_SIZE = Level0Pixels(0.0)
 
 
 @dataclass(frozen=True)
@@ -35,9 +39,9 @@ class PatchScores:
     """
 
     xy: NDArray[np.int64]
-    size_level0: float
+    size_level0: Level0Pixels
     values: NDArray[np.float32]
-    stride_level0: float = 0.0
+    stride_level0: Level0Pixels = _AS_SIZE
 
     def __post_init__(self) -> None:
         if self.xy.ndim != 2 or self.xy.shape[1] != 2 or len(self.xy) != len(self.values):
@@ -78,7 +82,7 @@ class PatchSet:
     """
 
     xy: NDArray[np.int64]
-    size_level0: float
+    size_level0: Level0Pixels
     scores: NDArray[np.float32]
 
     def __len__(self) -> int:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from napari_wsimil.errors import SlideError
+from napari_wsimil.units import Level0Pixels, Mpp, PatchPixels
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -40,11 +41,11 @@ class PatchGrid:
     xy: NDArray[np.int64]
     cells: NDArray[np.int64]
     tissue_fraction: NDArray[np.float32]
-    mpp: float
-    size: int
-    stride: int
-    size_level0: float
-    stride_level0: float
+    mpp: Mpp
+    size: PatchPixels
+    stride: PatchPixels
+    size_level0: Level0Pixels
+    stride_level0: Level0Pixels
 
     def __len__(self) -> int:
         return len(self.xy)
@@ -134,14 +135,15 @@ def patch_grid(
         raise SlideError(f"Patches need a side and a stride of at least 1 pixel, not {size} and {stride}.")
     # one step for both axes: x and y differ by a fraction of a percent at most, and rasters of results are square
     ratio = sum(slide.ratio(mpp)) / 2
-    size_level0, stride_level0 = size * ratio, stride * ratio
+    size_level0, stride_level0 = Level0Pixels(size * ratio), Level0Pixels(stride * ratio)
     columns, rows = (_count(length, size_level0, stride_level0) for length in (slide.width, slide.height))
     row, column = np.divmod(np.arange(rows * columns, dtype=np.int64), columns)
     cells = np.stack([column, row], axis=1)
     xy = np.floor(cells * stride_level0 + 0.5).astype(np.int64)
     fraction = np.ones(len(xy), np.float32) if tissue is None else tissue.fraction(xy, size_level0)
     keep = fraction >= min_tissue if tissue is not None else np.ones(len(xy), np.bool_)
-    return PatchGrid(xy[keep], cells[keep], fraction[keep], mpp, size, stride, size_level0, stride_level0)
+    units = Mpp(mpp), PatchPixels(size), PatchPixels(stride), size_level0, stride_level0
+    return PatchGrid(xy[keep], cells[keep], fraction[keep], *units)
 
 
 def _count(length: int, size: float, stride: float) -> int:
