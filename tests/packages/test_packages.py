@@ -28,6 +28,11 @@ def edit(folder, **changes):
     path.write_text(json.dumps(json.loads(path.read_text()) | changes))
 
 
+def test_weights_can_be_read_by_whoever_reads_the_card(random_model):
+    folder = Path(random_model.source)
+    assert (folder / "weights.safetensors").stat().st_mode == (folder / "README.md").stat().st_mode
+
+
 def test_round_trip(random_model):
     again = load_model(random_model.source)
     bag = FeatureBag({0.5: torch.randn(7, 256)})

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import pickle
-import time
 
 import dask
 import dask.array as da
@@ -79,18 +78,16 @@ def test_a_window_costs_the_window(slide):
         assert (window.compute() == slide.read_region(900, 100, 600, 600)).all()
 
 
-def test_slicing_a_huge_level_is_quick(slide, monkeypatch):
-    """A level of 200,000 chunks: a plain Dask array takes more than 100 ms for each slice."""
+def test_slicing_a_huge_level_builds_a_small_graph(slide):
+    """A level of 200,000 chunks: a plain Dask array walks all of them, more than 100 ms, for each slice."""
     from napari_wsimil.slides._backend import Level
     from napari_wsimil.slides._dask import level_array
 
     huge = Level(0, 230_000, 230_000, 1.0, (256, 256))
     array = level_array(slide, huge)
     assert array.npartitions > 200_000
-    start = time.perf_counter()
-    for step in range(20):
-        array[step * 512 : step * 512 + 1000, 4096:5696]
-    assert (time.perf_counter() - start) / 20 < 0.02
+    for start in (0, 100_000, 229_000):
+        assert len(array[start : start + 1000, 4096:5696].__dask_graph__()) < 64
 
 
 def test_pyramid_is_completed_to_steps_of_two(slide):

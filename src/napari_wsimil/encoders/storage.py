@@ -140,6 +140,7 @@ def write_folder(folder: Path, spec_name: str, spec: BaseModel, tensors: Mapping
         save_file(dict(tensors), parts[WEIGHTS])
         parts[CARD].write_text(card, encoding="utf-8")
         parts[spec_name].write_text(spec.model_dump_json(indent=2) + "\n", encoding="utf-8")
+        parts[WEIGHTS].chmod(parts[CARD].stat().st_mode)  # safetensors lets nobody else read, and packages are to be shared
         for name, part in parts.items():
             part.replace(folder / name)
     except (OSError, SafetensorError) as error:

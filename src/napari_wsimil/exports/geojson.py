@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import math
+from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 from uuid import UUID, uuid5
 
@@ -18,7 +19,7 @@ from napari_wsimil.exports.colours import class_colour
 from napari_wsimil.exports.patch_table import patch_tables, shortest
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from numpy.typing import NDArray
 
@@ -49,9 +50,17 @@ def geojson_text(prediction: SlidePrediction, threshold: float | None, top: int)
         features += _features(prediction, table, table.top(top), "annotation")
     for table in tables:
         features += _features(prediction, table, table.above(threshold), "tile")
-    about = {"probabilities": dict(prediction.probabilities), "provenance": dict(prediction.provenance)}
+    about = {"probabilities": dict(prediction.probabilities), "provenance": _to_share(prediction.provenance)}
     collection = {"type": "FeatureCollection", "features": features, "wsimil": _strict(about)}
     return json.dumps(collection, allow_nan=False, ensure_ascii=False, separators=(",", ":"))
+
+
+def _to_share(provenance: Mapping[str, Any]) -> dict[str, Any]:
+    """Provenance with the slide's file name for its path: the file leaves the house, and folders say where and whose it is."""
+    slide = dict(provenance.get("slide", {}))
+    if slide.get("path"):
+        slide["path"] = PurePath(slide["path"]).name
+    return {**provenance, "slide": slide}
 
 
 def _features(prediction: SlidePrediction, table: PatchTable, rows: NDArray[np.intp], kind: str) -> Iterable[Feature]:
