@@ -10,12 +10,12 @@ import re
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from uuid import uuid4
 
 import h5py
 import numpy as np
 
 from napari_wsimil.errors import SlideError
+from napari_wsimil.files import written_whole
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -78,22 +78,17 @@ class FeatureStore:
             The file can't be written.
         """
         path = self.path(slide, encoder, spec)
-        part = path.with_name(f"{path.name}.{uuid4().hex}.part")
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            with h5py.File(part, "w") as file:
+            with written_whole(path) as part, h5py.File(part, "w") as file:
                 file["features"] = features.astype(np.float32, copy=False)
                 file["features"].attrs.update(encoder=encoder.id, name=slide.name)
                 file["coords"] = grid.xy.astype(np.int64, copy=False)
                 file["coords"].attrs.update(_trident(slide, spec, grid) | _identity(slide, encoder, spec))
-            part.replace(path)
         except OSError as error:
             raise SlideError(
                 f"Features of {slide.name} can't be stored in {path.parent} ({error}); choose another store."
             ) from error
-        finally:
-            with suppress(OSError):
-                part.unlink()
         return path
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -18,6 +17,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from napari_wsimil.errors import ModelError
+from napari_wsimil.files import written_whole
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -134,21 +134,19 @@ def write_folder(folder: Path, spec_name: str, spec: BaseModel, tensors: Mapping
     ModelError
         The folder can't be written.
     """
-    parts = {name: folder / f"{name}.part" for name in (WEIGHTS, CARD, spec_name)}
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        save_file(dict(tensors), parts[WEIGHTS])
-        parts[CARD].write_text(card, encoding="utf-8")
-        parts[spec_name].write_text(spec.model_dump_json(indent=2) + "\n", encoding="utf-8")
-        parts[WEIGHTS].chmod(parts[CARD].stat().st_mode)  # safetensors lets nobody else read, and packages are to be shared
-        for name, part in parts.items():
-            part.replace(folder / name)
+        with (
+            written_whole(folder / spec_name) as spec_part,
+            written_whole(folder / CARD) as card_part,
+            written_whole(folder / WEIGHTS) as weights_part,
+        ):
+            spec_part.write_text(spec.model_dump_json(indent=2) + "\n", encoding="utf-8")
+            card_part.write_text(card, encoding="utf-8")
+            save_file(dict(tensors), weights_part)
+            weights_part.chmod(card_part.stat().st_mode)  # safetensors lets nobody else read, and packages are to be shared
     except (OSError, SafetensorError) as error:
         raise ModelError(f"{folder} can't be written ({error}); choose another folder.") from error
-    finally:
-        for part in parts.values():
-            with suppress(OSError):
-                part.unlink()
 
 
 def stamp(folder: Path, *names: str) -> tuple[tuple[str, int, int], ...]:

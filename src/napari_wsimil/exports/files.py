@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from typing import TYPE_CHECKING
-from uuid import uuid4
 
 from napari_wsimil.errors import ExportError
+from napari_wsimil.files import written_whole
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 
 def write_whole(path: Path, text: str) -> Path:
-    """Write `text` as UTF-8 to a temporary file beside `path` and rename it, so that no reader ever sees half a file.
+    """Write `text` as UTF-8.
 
     Raises
     ------
@@ -24,14 +23,10 @@ def write_whole(path: Path, text: str) -> Path:
         raise ExportError(f"Can't write {path}: there is no folder {path.parent}; create it or choose another.")
     if path.is_dir():
         raise ExportError(f"Can't write {path}: it is a folder; give a file name in it.")
-    temporary = path.with_name(f".{path.name}.{uuid4().hex}.part")
     try:
         # newline="": a CSV has its own line ends, and they must be the same on every system.
-        with temporary.open("x", encoding="utf-8", newline="") as file:
+        with written_whole(path) as part, part.open("x", encoding="utf-8", newline="") as file:
             file.write(text)
-        temporary.replace(path)
     except OSError as error:
-        with suppress(OSError):
-            temporary.unlink()
         raise ExportError(f"Can't write {path}: {error.strerror or error}; choose a folder you may write to.") from error
     return path

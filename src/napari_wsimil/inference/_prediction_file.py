@@ -8,16 +8,15 @@ one numbered group per magnification in ``/attention``, ``/instances`` and ``/zo
 from __future__ import annotations
 
 import json
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from uuid import uuid4
 
 import h5py
 import numpy as np
 from pydantic import BaseModel, ConfigDict, JsonValue, TypeAdapter, ValidationError
 
 from napari_wsimil.errors import PredictionError
+from napari_wsimil.files import written_whole
 from napari_wsimil.inference.prediction import PatchScores, PatchSet, SlidePrediction
 from napari_wsimil.units import Level0Pixels
 
@@ -68,16 +67,11 @@ def write_prediction(prediction: SlidePrediction, path: str | Path) -> Path:
         The file can't be written.
     """
     target = Path(path).expanduser()
-    part = target.with_name(f".{target.name}.{uuid4().hex}.part")
     try:
-        with h5py.File(part, "w") as file:
+        with written_whole(target) as part, h5py.File(part, "w") as file:
             _write(file, prediction)
-        part.replace(target)
     except OSError as error:
         raise PredictionError(f"{target} can't be written ({error.strerror or error}); choose another folder.") from error
-    finally:
-        with suppress(OSError):
-            part.unlink()
     return target
 
 

@@ -11,6 +11,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from napari_wsimil.files import written_whole
 from napari_wsimil.samples._truth import read_truth, truth_path, tumour_fraction
 
 if TYPE_CHECKING:
@@ -83,12 +84,8 @@ def make_sample_slide(
 
     layout = make_layout(kind, seed, size)
     target.parent.mkdir(parents=True, exist_ok=True)
-    part = target.with_name(f"{target.stem}.{os.getpid()}.part")
     description = f"napari-wsimil sample slide {VERSION}: {kind}, seed {seed}. A drawing, for demonstration only."
-    try:
+    with written_whole(target) as part, written_whole(truth_path(target)) as truth:
         write_slide(Painter(layout), part, description, progress)
-        truth_path(target).write_text(truth_json(layout))
-        part.replace(target)
-    finally:
-        part.unlink(missing_ok=True)
+        truth.write_text(truth_json(layout))
     return target

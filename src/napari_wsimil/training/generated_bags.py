@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from napari_wsimil.bags import SlideBag
+from napari_wsimil.files import written_whole
 from napari_wsimil.patches import find_tissue
 from napari_wsimil.samples import make_sample_slide
 from napari_wsimil.slides import open_slide
@@ -36,7 +37,6 @@ def bag_features(seed: int, size: int, encoder: Encoder, spec: PatchSpec, work: 
         with open_slide(path) as slide:
             bag = SlideBag(slide, encoder, [spec], tissue=find_tissue(slide, spec.tissue_method))
             features = bag.features(spec.mpp).numpy()
-    part = kept.with_suffix(".part.npy")
-    np.save(part, features)
-    part.replace(kept)
+    with written_whole(kept) as part, part.open("wb") as file:
+        np.save(file, features)
     return features
