@@ -19,8 +19,12 @@ def test_a_file_appears_when_it_is_whole(tmp_path):
 def test_what_was_there_stays_when_writing_fails(tmp_path):
     target = tmp_path / "a.txt"
     target.write_text("old")
-    with pytest.raises(OSError, match="full"), written_whole(target) as part:
+
+    def fail(part):
         part.write_text("half")
         raise OSError("disk full")
+
+    with pytest.raises(OSError, match="full"), written_whole(target) as part:
+        fail(part)
     assert target.read_text() == "old"
     assert list(tmp_path.iterdir()) == [target]
