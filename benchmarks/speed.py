@@ -6,7 +6,7 @@ Every round takes each way once, one after the other, on the same patches of the
 
 reading     `slide.read_patches` at the slide's own magnification, against libjpeg-turbo decoding the same tiles from memory
             (the limit) and against OpenSlide reading the same patches from as many threads.
-predicting  the whole of `predict_steps` up to the features, against the encoder alone on the same pixels in memory (the limit).
+predicting  opening, finding tissue, reading and encoding, against the encoder alone on the same pixels in memory (the limit).
 """
 
 from __future__ import annotations

@@ -54,12 +54,13 @@ Does a generated slide hold tumour, and where? Gated-attention MIL (Ilse et al. 
 
 Patch figures compare with the truth polygons: a patch counts as tumour where at least half of it lies inside a focus. Slides
 are drawn by the program that drew the training slides (other seeds, other stains): the figures say nothing about real tissue.
-`make accuracy` prints them again.
+`make accuracy` prints them again. The ten are the first by seed; single slides can be much worse, see `docs/accuracy.md`.
 
 ## Data and training
 
 - {recipe.model_slides} generated slides of {recipe.size:,} px (seeds {recipe.model_seed} to
-  {recipe.model_seed + recipe.model_slides - 1}), half with tumour; the label is that of the slide alone, no outline is used.
+  {recipe.model_seed + recipe.model_slides - 1}), half with tumour; this stage sees slide labels only. The encoder
+  under it did learn patches of other generated slides by tissue type, tumour among them, so the whole is not weakly supervised.
 - Bag cross-entropy, one slide a step, AdamW; a fifth of the slides chooses the epoch.
 - Everything again: `python -m napari_wsimil.training.bundled` (or `make bundled-model`).
 
