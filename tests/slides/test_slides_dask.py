@@ -80,8 +80,8 @@ def test_a_window_costs_the_window(slide):
 
 def test_slicing_a_huge_level_builds_a_small_graph(slide):
     """A level of 200,000 chunks: a plain Dask array walks all of them, more than 100 ms, for each slice."""
-    from napari_wsimil.slides._backend import Level
     from napari_wsimil.slides._dask import level_array
+    from napari_wsimil.slides.backends.base import Level
 
     huge = Level(0, 230_000, 230_000, 1.0, (256, 256))
     array = level_array(slide, huge)

@@ -5,8 +5,9 @@ import sys
 import pytest
 
 from napari_wsimil.errors import SlideError
-from napari_wsimil.slides import _dicom, open_slide
-from napari_wsimil.slides._backend import UnsupportedError
+from napari_wsimil.slides import open_slide
+from napari_wsimil.slides.backends import dicom
+from napari_wsimil.slides.backends.base import UnsupportedError
 
 
 @pytest.mark.parametrize("name", ["cmu1_small_region.svs", "dicom_cmu"])
@@ -33,7 +34,7 @@ def refuse_dicom(monkeypatch):
     def refuse(*_):
         raise UnsupportedError("no")
 
-    monkeypatch.setattr(_dicom, "OpenSlideDicom", refuse)
+    monkeypatch.setattr(dicom, "OpenSlideDicom", refuse)
 
 
 def test_dicom_that_openslide_refuses_is_read_by_wsidicom(real_data, monkeypatch):

@@ -9,8 +9,8 @@ import tifffile
 
 from napari_wsimil.errors import SlideError, SlideWarning
 from napari_wsimil.slides import _open, open_slide
-from napari_wsimil.slides._backend import UnsupportedError
-from napari_wsimil.slides._tiff import TiffBackend
+from napari_wsimil.slides.backends.base import UnsupportedError
+from napari_wsimil.slides.backends.tiff import TiffBackend
 
 REAL = [
     # name, backend, size, mpp, source, power, downsamples

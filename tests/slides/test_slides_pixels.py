@@ -10,7 +10,7 @@ import tifffile
 
 from napari_wsimil.errors import SlideWarning
 from napari_wsimil.slides import open_slide
-from napari_wsimil.slides._tiff_tiles import jpeg_stream
+from napari_wsimil.slides.backends.tiff.planes import jpeg_stream
 
 
 @pytest.mark.parametrize("name", ["cmu1_small_region.svs", "colon_part.tif", "cmu1_jpeg_wrong_mpp.tiff"])

@@ -12,7 +12,7 @@ import pytest
 from napari_wsimil.errors import SlideError
 from napari_wsimil.slides import open_slide
 from napari_wsimil.slides._cache import TileCache
-from napari_wsimil.slides._tiff import TiffBackend
+from napari_wsimil.slides.backends.tiff import TiffBackend
 
 
 @pytest.mark.parametrize("mpp", [0.25, 0.5, 0.6, 1.0])

@@ -6,13 +6,13 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from napari_wsimil.errors import SlideError
-from napari_wsimil.slides._backend import DECODE_ERRORS
+from napari_wsimil.slides.backends.base import DECODE_ERRORS
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from napari_wsimil.slides._backend import Backend
+    from napari_wsimil.slides.backends.base import Backend
 
 
 class AssociatedImages(Mapping[str, "NDArray[np.uint8]"]):

@@ -7,7 +7,7 @@ import threading
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from napari_wsimil.slides._backend import Level, TileError
+    from napari_wsimil.slides.backends.base import Level, TileError
 
 _log = logging.getLogger(__name__)
 _MOST_NOTICES = 10

@@ -17,7 +17,7 @@ from napari_wsimil.slides._window import Box
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from napari_wsimil.slides._backend import Level
+    from napari_wsimil.slides.backends.base import Level
     from napari_wsimil.slides.slide import Slide
 
 _CHUNK = 512

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from napari_wsimil.slides._backend import Level
 from napari_wsimil.slides._resample import resample
 from napari_wsimil.slides._window import around, read_window
+from napari_wsimil.slides.backends.base import Level
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from napari_wsimil.errors import SlideError, SlideWarning
 
 if TYPE_CHECKING:
-    from napari_wsimil.slides._backend import Metadata
+    from napari_wsimil.slides.backends.base import Metadata
 
 _PLAUSIBLE = {"tiff": (0.05, 5.0)}
 _PLAUSIBLE_VENDOR = (0.02, 50.0)

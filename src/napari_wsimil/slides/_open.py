@@ -5,16 +5,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from napari_wsimil.errors import SlideError
-from napari_wsimil.slides._backend import UnsupportedError
-from napari_wsimil.slides._dicom import is_dicom, open_dicom
-from napari_wsimil.slides._openslide import OpenSlideBackend
-from napari_wsimil.slides._tiff import TiffBackend, is_tiff
+from napari_wsimil.slides.backends.base import UnsupportedError
+from napari_wsimil.slides.backends.dicom import is_dicom, open_dicom
+from napari_wsimil.slides.backends.openslide import OpenSlideBackend
+from napari_wsimil.slides.backends.tiff import TiffBackend, is_tiff
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from napari_wsimil.slides._backend import Backend
+    from napari_wsimil.slides.backends.base import Backend
 
 BACKENDS: dict[str, Callable[[Path], Backend]] = {"tiff": TiffBackend, "openslide": OpenSlideBackend, "dicom": open_dicom}
 

@@ -13,9 +13,9 @@ from napari_wsimil.slides._window import Box, around, read_window
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from napari_wsimil.slides._backend import Level
     from napari_wsimil.slides._cache import TileCache
     from napari_wsimil.slides._window import TileSource
+    from napari_wsimil.slides.backends.base import Level
 
 _TOLERANCE = 1.02
 """A level up to 2 % coarser than asked for counts as that magnification: scanners say 0.2525 and mean 0.25."""

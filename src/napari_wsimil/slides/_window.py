@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from napari_wsimil.slides._backend import Level
     from napari_wsimil.slides._cache import TileCache
+    from napari_wsimil.slides.backends.base import Level
 
 WHITE = 255
 _MARGIN = 3

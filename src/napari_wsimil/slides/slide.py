@@ -15,7 +15,6 @@ import numpy as np
 
 from napari_wsimil.errors import SlideError, SlideWarning
 from napari_wsimil.slides._associated import AssociatedImages
-from napari_wsimil.slides._backend import TileError
 from napari_wsimil.slides._cache import TileCache
 from napari_wsimil.slides._damage import DamageReport
 from napari_wsimil.slides._levels import Pyramid
@@ -23,15 +22,16 @@ from napari_wsimil.slides._mpp import settle
 from napari_wsimil.slides._open import Recipe, open_backend
 from napari_wsimil.slides._scaled import Region, read_scaled
 from napari_wsimil.slides._window import Box, read_window
+from napari_wsimil.slides.backends.base import TileError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from numpy.typing import ArrayLike, NDArray
 
-    from napari_wsimil.slides._backend import Backend, Level
     from napari_wsimil.slides._dask import WindowArray
     from napari_wsimil.slides._mpp import PixelSize
+    from napari_wsimil.slides.backends.base import Backend, Level
 
 _RUN = 8
 """Patches that one thread reads in a row; neighbours share tiles."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_wsimil.errors import SlideError
-from napari_wsimil.slides._backend import (
+from napari_wsimil.slides.backends.base import (
     DECODE_ERRORS,
     Backend,
     Metadata,
@@ -15,7 +15,7 @@ from napari_wsimil.slides._backend import (
     UnsupportedError,
     make_levels,
 )
-from napari_wsimil.slides._openslide import OpenSlideBackend
+from napari_wsimil.slides.backends.openslide import OpenSlideBackend
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import simplejpeg
 
-from napari_wsimil.slides._backend import DECODE_ERRORS, TileError
+from napari_wsimil.slides.backends.base import DECODE_ERRORS, TileError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from numpy.typing import NDArray
 
-    from napari_wsimil.slides._bytes import ByteReader
+    from napari_wsimil.slides.backends.byte_reader import ByteReader
 
 # "Adobe" application segment with transform 0: says that the three components are R, G, B.
 _APP14_RGB = b"\xff\xee\x00\x0eAdobe\x00\x64\x00\x00\x00\x00\x00"
@@ -66,6 +66,36 @@ class Plane:
         """(width, height) of what is decoded as one."""
         return self.segment_width, self.segment_rows * self.group
 
+    @property
+    def segments(self) -> tuple[list[int], list[int]]:
+        """See `StoredImage.segments`."""
+        return self.offsets, self.counts
+
+    def read_tile(
+        self, reader: ByteReader, column: int, row: int, scratch: NDArray[np.uint8] | None = None
+    ) -> NDArray[np.uint8] | None:
+        """See `Backend.read_tile`."""
+        if self.group == 1:
+            return _read_segment(self, reader, row * self.columns + column, scratch)
+        first = row * self.group
+        last = min(first + self.group, len(self.offsets))
+        parts = [_read_segment(self, reader, index, None) for index in range(first, last)]
+        return np.concatenate([_blank(self.segment_rows, self.segment_width) if part is None else part for part in parts])
+
+    def looks_sound(self, reader: ByteReader) -> bool:
+        """See `StoredImage.looks_sound`. Only a plane without one sound tile is hopeless."""
+        filled = [index for index, count in enumerate(self.counts) if count]
+        if not self.jpeg or not filled:
+            return True
+        for index in {filled[0], filled[len(filled) // 2], filled[-1]}:
+            data = reader.read(self.offsets[index], self.counts[index])
+            try:
+                simplejpeg.decode_jpeg_header(jpeg_stream(data, self.tables, self.rgb))
+            except ValueError:
+                continue
+            return True
+        return False
+
 
 def make_plane(page: Any) -> Plane:
     """The plane of a tifffile page (8-bit RGB(A), interleaved)."""
@@ -109,18 +139,6 @@ def _cut_raw(plane: Plane, samples: int) -> None:
     plane.segment_rows, plane.group, plane.decode = _BAND, 1, decode
 
 
-def read_tile(
-    plane: Plane, reader: ByteReader, column: int, row: int, scratch: NDArray[np.uint8] | None
-) -> NDArray[np.uint8] | None:
-    """One tile of a plane, see `Backend.read_tile`."""
-    if plane.group == 1:
-        return _read_segment(plane, reader, row * plane.columns + column, scratch)
-    first = row * plane.group
-    parts = [_read_segment(plane, reader, index, None) for index in range(first, min(first + plane.group, len(plane.offsets)))]
-    width = plane.segment_width
-    return np.concatenate([_blank(plane.segment_rows, width) if part is None else part for part in parts])
-
-
 def _blank(rows: int, width: int) -> NDArray[np.uint8]:
     return np.full((rows, width, 3), 255, np.uint8)
 
@@ -140,21 +158,6 @@ def _read_segment(plane: Plane, reader: ByteReader, index: int, scratch: NDArray
     except DECODE_ERRORS as error:
         raise TileError(str(error)) from error
     return None if decoded is None else _on_white(decoded[0], plane.associated_alpha)
-
-
-def looks_sound(plane: Plane, reader: ByteReader) -> bool:
-    """Whether the heads of a few tiles make sense; decodes nothing. Only a plane without one sound tile is hopeless."""
-    filled = [index for index, count in enumerate(plane.counts) if count]
-    if not plane.jpeg or not filled:
-        return True
-    for index in {filled[0], filled[len(filled) // 2], filled[-1]}:
-        data = reader.read(plane.offsets[index], plane.counts[index])
-        try:
-            simplejpeg.decode_jpeg_header(jpeg_stream(data, plane.tables, plane.rgb))
-        except ValueError:
-            continue
-        return True
-    return False
 
 
 def jpeg_stream(data: bytes, tables: bytes | None, rgb: bool) -> bytes:

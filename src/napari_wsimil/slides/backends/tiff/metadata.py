@@ -7,7 +7,7 @@ from xml.etree import ElementTree as ET
 
 import tifffile
 
-from napari_wsimil.slides._backend import Metadata
+from napari_wsimil.slides.backends.base import Metadata
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

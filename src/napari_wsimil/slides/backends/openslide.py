@@ -9,8 +9,8 @@ import numpy as np
 import openslide
 from PIL import Image
 
-from napari_wsimil.slides._backend import Backend, Metadata, TileError, UnsupportedError, make_levels
-from napari_wsimil.slides._bytes import file_digest
+from napari_wsimil.slides.backends.base import Backend, Metadata, TileError, UnsupportedError, make_levels
+from napari_wsimil.slides.backends.byte_reader import file_digest
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -1,0 +1,131 @@
+"""TIFF slides of any vendor, read tile by tile from the bytes of the file."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import tifffile
+
+from napari_wsimil.errors import SlideError
+from napari_wsimil.slides.backends.base import DECODE_ERRORS, Backend, UnsupportedError, make_levels
+from napari_wsimil.slides.backends.byte_reader import ByteReader, file_digest
+from napari_wsimil.slides.backends.tiff.generic import generic_layout
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from napari_wsimil.slides.backends.tiff.layout import Layout
+
+# tifffile reports what it meets in odd files to its logger; what matters of it is said by our own sentences
+logging.getLogger("tifffile").addHandler(logging.NullHandler())
+
+_MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+_MAX_TILE_BYTES = 1 << 29
+
+LAYOUTS: dict[str, Callable[[Path, Any], Layout]] = {}
+"""Vendors whose pages mean something else than a plain pyramid, by what tifffile calls them."""
+
+_OPENSLIDE_KNOWS_BETTER = ("ndpi", "scn", "bif", "philips")
+"""Overlapping or padded tiles, or one JPEG for a whole level: OpenSlide puts these together as the vendor means them."""
+
+
+def is_tiff(path: Path) -> bool:
+    """Whether a file starts like a TIFF or BigTIFF."""
+    with path.open("rb") as file:
+        return file.read(4) in _MAGIC
+
+
+class TiffBackend(Backend):
+    """8-bit RGB TIFF with or without a pyramid, tiled or in strips."""
+
+    name = "tiff"
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        if not is_tiff(path):
+            raise UnsupportedError(f"{path.name} is no TIFF.")
+        try:
+            with self._tifffile() as file:
+                layout = self._layout(file)
+        except SlideError:
+            raise
+        except (*DECODE_ERRORS, KeyError, AttributeError, AssertionError, ZeroDivisionError) as error:
+            raise UnsupportedError(
+                f"{path.name} starts like a TIFF but is damaged; copy it again or export it anew."
+            ) from error
+        self._images, self.metadata, self._associated = layout.images, layout.metadata, layout.associated
+        self._check_memory()
+        self.levels = make_levels([(i.width, i.height) for i in self._images], [i.tile_size for i in self._images])
+        self._reader = ByteReader(path)
+        try:
+            self._check_complete()
+            if not self._images[0].looks_sound(self._reader):
+                raise SlideError(f"{path.name} is damaged: its pixels can't be decoded; copy it again or export it anew.")
+        except SlideError:
+            self._reader.close()
+            raise
+
+    def _tifffile(self) -> Any:
+        # by the name alone tifffile would read any .ndpi by the rules of NDPI
+        return tifffile.TiffFile(self.path, is_ndpi=False)
+
+    def _layout(self, file: Any) -> Layout:
+        first = file.pages[0]
+        for vendor in _OPENSLIDE_KNOWS_BETTER:
+            if getattr(first, f"is_{vendor}", False):
+                text = f"{self.path.name} is a {vendor.upper()} file that OpenSlide does not read."
+                raise UnsupportedError(text, expected=True)
+        for vendor, layout in LAYOUTS.items():
+            if getattr(first, f"is_{vendor}", False):
+                return layout(self.path, file)
+        return generic_layout(self.path, file)
+
+    def _check_memory(self) -> None:
+        width, height = max((image.tile_size for image in self._images), key=lambda size: size[0] * size[1])
+        if width * height * 3 > _MAX_TILE_BYTES:
+            raise SlideError(
+                f"{self.path.name} is compressed in pieces of {width} x {height} pixels, too large to decode one; "
+                "save it as a tiled TIFF (for example with vips tiffsave --tile --pyramid)."
+            )
+
+    def _check_complete(self) -> None:
+        for image in self._images:
+            offsets, counts = (np.asarray(numbers, dtype=np.int64) for numbers in image.segments)
+            missing = int(np.count_nonzero((offsets + counts)[counts > 0] > self._reader.size))
+            if missing:
+                raise SlideError(
+                    f"{self.path.name} is cut off: {missing} of {len(counts)} tiles of one level lie beyond the end of the "
+                    "file; copy it again."
+                )
+
+    def read_tile(
+        self, level: int, column: int, row: int, scratch: NDArray[np.uint8] | None = None
+    ) -> NDArray[np.uint8] | None:
+        """See `Backend.read_tile`."""
+        return self._images[level].read_tile(self._reader, column, row, scratch)
+
+    def associated_names(self) -> tuple[str, ...]:
+        """See `Backend.associated_names`."""
+        return tuple(self._associated)
+
+    def associated_image(self, name: str) -> NDArray[np.uint8]:
+        """See `Backend.associated_image`."""
+        read = self._associated[name]
+        with self._tifffile() as file:
+            pixels = read(file)
+        if pixels.dtype != np.uint8 or pixels.shape[2:] != (3,):
+            raise ValueError(f"no RGB image: {pixels.shape} {pixels.dtype}")
+        return pixels
+
+    def identity(self) -> Iterable[bytes]:
+        """See `Backend.identity`."""
+        yield file_digest(self.path)
+
+    def close(self) -> None:
+        """See `Backend.close`."""
+        self._reader.close()
