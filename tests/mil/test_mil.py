@@ -6,7 +6,8 @@ from pydantic import BaseModel
 
 from napari_wsimil.bags import FeatureBag
 from napari_wsimil.errors import ModelError
-from napari_wsimil.mil import ABMIL, METHODS, GatedAttention, build_mil
+from napari_wsimil.mil import METHODS, GatedAttention, build_mil
+from napari_wsimil.mil.methods.abmil import ABMIL
 
 
 def model(**changes) -> ABMIL:

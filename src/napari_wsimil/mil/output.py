@@ -1,11 +1,13 @@
-"""What every MIL model gives back."""
+"""What every MIL model gives back, and what it is trained on."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+import torch
 from torch import nn
+from torch.nn import functional
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -28,25 +30,56 @@ class Selection:
 class MILOutput:
     """The answer for one bag; what a method does not have is None.
 
+    Tables of a magnification have one row for each patch of the bag's grid, or for each of `rows` where only some were looked
+    at: n below.
+
     Attributes
     ----------
     logits
-        (C,) one for each class.
+        (C,) one for each class; `MILModel.probabilities` turns them into probabilities.
     attention
-        mpp -> (N,), softmaxed: sums to 1 at each magnification.
+        mpp -> (n,), softmaxed: sums to 1 at each magnification.
+    class_attention
+        mpp -> (n, C), attention of each class, each column summing to 1.
     anchors
-        Anchor instances.
+        Anchor instances (AINet).
+    regions
+        mpp -> (n,) int64, the region of each instance (AINet), numbered from 0 in the order in which regions follow each other.
     zoom
-        mpp -> what was looked at more closely, at the magnification where it was chosen.
+        mpp -> what was looked at more closely, at the magnification where it was chosen (ZoomMIL).
     instance_logits
-        mpp -> (N, C) evidence of each instance.
+        mpp -> (n, C) evidence of each instance; softmax over the classes gives instance probabilities.
+    rows
+        mpp -> (n,) int64 rows of the grid, for magnifications of which only some patches were looked at.
     """
 
     logits: Tensor
     attention: Mapping[float, Tensor]
+    class_attention: Mapping[float, Tensor] | None = None
     anchors: Selection | None = None
+    regions: Mapping[float, Tensor] | None = None
     zoom: Mapping[float, Selection] | None = None
     instance_logits: Mapping[float, Tensor] | None = None
+    rows: Mapping[float, Tensor] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Losses:
+    """What a training step minimises.
+
+    Attributes
+    ----------
+    total
+        Scalar; the weighted sum of the parts.
+    parts
+        Name -> scalar without its weight, for curves.
+    output
+        The answer that they judge.
+    """
+
+    total: Tensor
+    parts: Mapping[str, Tensor]
+    output: MILOutput
 
 
 class MILModel(nn.Module):
@@ -56,3 +89,33 @@ class MILModel(nn.Module):
         """Answer for one slide, hooks included."""
         output: MILOutput = super().__call__(bag)
         return output
+
+    def probabilities(self, logits: Tensor) -> Tensor:
+        """(C,) probabilities that sum to 1, from the logits of this model: softmax, unless a method says otherwise."""
+        return torch.softmax(logits.double(), dim=-1)
+
+    def losses(self, bag: Bag, target: Tensor, class_weights: Tensor | None = None) -> Losses:
+        """What to minimise on one bag: cross-entropy of the bag, unless a method has more to say.
+
+        Parameters
+        ----------
+        target
+            () int64, the class of the slide, on the model's device.
+        class_weights
+            (C,) weights of the classes in the bag's loss, or None.
+        """
+        output = self(bag)
+        loss = functional.cross_entropy(output.logits[None].float(), target[None], class_weights)
+        return Losses(loss, {"bag": loss}, output)
+
+
+def finest_features(bag: Bag, like: Tensor) -> tuple[float, Tensor]:
+    """The finest magnification of a bag and its (N, D) features, where methods with one magnification look.
+
+    Parameters
+    ----------
+    like
+        A parameter of the network: features come on its device. Their type is kept, autocast decides on precision.
+    """
+    mpp = bag.mpps[-1]
+    return mpp, bag.features(mpp).to(like.device)

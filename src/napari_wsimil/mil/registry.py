@@ -1,48 +1,27 @@
-"""The methods by name: what a model package may ask for."""
+"""The methods by name: what a model package, a form or a command may ask for."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import importlib
+import pkgutil
 from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
 from napari_wsimil.errors import ModelError
-from napari_wsimil.mil.abmil import ABMIL, ABMILParameters
+from napari_wsimil.mil import methods
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
-    from pydantic import BaseModel
-
+    from napari_wsimil.mil.method import Method
     from napari_wsimil.mil.output import MILModel
 
 
-@dataclass(frozen=True)
-class Method:
-    """A MIL method: `network(in_features, classes, **parameters)`.
-
-    Attributes
-    ----------
-    name, title, source
-        For files, for people, and the paper.
-    network
-        Makes the network.
-    parameters
-        Hyper-parameters with range, default, help and source.
-    """
-
-    name: str
-    title: str
-    source: str
-    network: Callable[..., MILModel]
-    parameters: type[BaseModel]
-
-
-METHODS: dict[str, Method] = {
-    method.name: method
-    for method in (Method("abmil", "Gated attention (ABMIL)", "https://arxiv.org/abs/1802.04712", ABMIL, ABMILParameters),)
-}
+def _found() -> dict[str, Method]:
+    modules = (importlib.import_module(f"{methods.__name__}.{entry.name}") for entry in pkgutil.iter_modules(methods.__path__))
+    found: list[Method] = [module.METHOD for module in modules if not module.__name__.rpartition(".")[2].startswith("_")]
+    return {method.name: method for method in sorted(found, key=lambda method: method.name)}
 
 
 def build_mil(name: str, in_features: int, classes: int, parameters: Mapping[str, Any] | None = None) -> MILModel:
@@ -63,3 +42,7 @@ def build_mil(name: str, in_features: int, classes: int, parameters: Mapping[str
         where = ".".join(str(part) for part in first["loc"])
         raise ModelError(f"The hyper-parameter {where!r} of {name} can't be used: {first['msg']}.") from error
     return method.network(in_features, classes, **chosen.model_dump())
+
+
+METHODS = _found()
+"""Name -> method: every module of `mil.methods` gives one."""

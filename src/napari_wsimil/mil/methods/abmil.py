@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field
 from torch import nn
 
 from napari_wsimil.mil.attention import GatedAttention
-from napari_wsimil.mil.output import MILModel, MILOutput
+from napari_wsimil.mil.method import Method
+from napari_wsimil.mil.output import MILModel, MILOutput, finest_features
+from napari_wsimil.mil.parameters import Parameters, parameter
 
 if TYPE_CHECKING:
     from napari_wsimil.bags import Bag
@@ -17,25 +18,15 @@ if TYPE_CHECKING:
 CLAM = "CLAM (Lu et al. 2021), small"
 
 
-class ABMILParameters(BaseModel):
+class ABMILParameters(Parameters):
     """Hyper-parameters of `ABMIL`."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    hidden: int = Field(
-        default=512, ge=1, le=8192, description="Width of the embedding of an instance.", json_schema_extra={"source": CLAM}
+    hidden: int = parameter(512, "Width of the embedding of an instance.", CLAM, ge=1, le=8192)
+    attention: int = parameter(256, "Width of the attention.", CLAM, ge=1, le=8192)
+    gated: bool = parameter(
+        True, "Gate the attention with a sigmoid, which lets it be less than linear near zero.", "Ilse et al. 2018, section 2.4"
     )
-    attention: int = Field(
-        default=256, ge=1, le=8192, description="Width of the attention.", json_schema_extra={"source": CLAM}
-    )
-    gated: bool = Field(
-        default=True,
-        description="Gate the attention with a sigmoid, which lets it be less than linear near zero.",
-        json_schema_extra={"source": "Ilse et al. 2018, section 2.4"},
-    )
-    dropout: float = Field(
-        default=0.25, ge=0, lt=1, description="Share of activations dropped in training.", json_schema_extra={"source": CLAM}
-    )
+    dropout: float = parameter(0.25, "Share of activations dropped in training.", CLAM, ge=0, lt=1)
 
 
 class ABMIL(MILModel):
@@ -71,11 +62,22 @@ class ABMIL(MILModel):
 
     def forward(self, bag: Bag) -> MILOutput:
         """Answer for the finest magnification of the bag."""
-        mpp = bag.mpps[-1]
-        instances = self.embed(bag.features(mpp).to(self.classifier.weight.device))
+        mpp, features = finest_features(bag, self.classifier.weight)
+        instances = self.embed(features)
         weights = torch.softmax(self.attention(instances), dim=0)
         return MILOutput(
             logits=self.classifier(weights @ instances),
             attention={mpp: weights},
             instance_logits={mpp: self.classifier(instances)},
         )
+
+
+METHOD = Method(
+    name="abmil",
+    title="Gated attention (ABMIL)",
+    source="https://arxiv.org/abs/1802.04712",
+    summary="Attention-weighted mean of the patches: small, quick, and the yardstick for all others.",
+    network=ABMIL,
+    parameters=ABMILParameters,
+    shows=frozenset({"instance_logits"}),
+)
