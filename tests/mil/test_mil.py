@@ -31,7 +31,7 @@ def test_gated_attention_is_the_formula():
     h = torch.randn(6, 4)
     v, u, w = attention.content, attention.gate, attention.score
     gated = torch.tanh(h @ v.weight.T + v.bias) * torch.sigmoid(h @ u.weight.T + u.bias)
-    torch.testing.assert_close(attention(h), (gated @ w.weight.T + w.bias)[:, 0])
+    torch.testing.assert_close(attention(h), gated @ w.weight.T + w.bias)
     assert GatedAttention(4, 3, gated=False).gate is None
 
 

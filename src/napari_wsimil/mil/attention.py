@@ -12,7 +12,9 @@ if TYPE_CHECKING:
 
 
 class GatedAttention(nn.Module):
-    """Attention logits s = w (tanh(V h + b) * sigmoid(U h + b)) + b (Ilse et al. 2018); 2(LD + D) + D + 1 parameters.
+    """Attention logits s = w (tanh(V h + b) * sigmoid(U h + b)) + b (Ilse et al. 2018).
+
+    2(LD + D) + B(D + 1) parameters.
 
     Parameters
     ----------
@@ -24,19 +26,25 @@ class GatedAttention(nn.Module):
         Without the gate, s = w tanh(V h + b) + b.
     dropout
         After tanh and after sigmoid.
+    branches
+        How many attentions B share V and U.
     """
 
-    def __init__(self, features: int, hidden: int, *, gated: bool = True, dropout: float = 0.0) -> None:
+    def __init__(self, features: int, hidden: int, *, gated: bool = True, dropout: float = 0.0, branches: int = 1) -> None:
         super().__init__()
         self.content = nn.Linear(features, hidden)
         self.gate = nn.Linear(features, hidden) if gated else None
-        self.score = nn.Linear(hidden, 1)
+        self.score = nn.Linear(hidden, branches)
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, instances: Tensor) -> Tensor:
-        """(N, L) embeddings -> (N,) attention logits; softmax over the bag is the caller's."""
+        """(N, L) embeddings -> (N, B) attention logits; softmax over the bag is the caller's."""
         content: Tensor = self.dropout(torch.tanh(self.content(instances)))
         if self.gate is not None:
             content = content * self.dropout(torch.sigmoid(self.gate(instances)))
-        logits: Tensor = self.score(content)
-        return logits.squeeze(-1)
+        return self.score(content)
+
+
+def of_predicted_class(class_attention: Tensor, logits: Tensor) -> Tensor:
+    """(N,) attention of the class that wins, from (N, C): the one map to show where each class has its own."""
+    return class_attention[:, int(logits.argmax())]

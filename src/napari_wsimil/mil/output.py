@@ -9,6 +9,8 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from napari_wsimil.mil.precision import precise
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -105,7 +107,7 @@ class MILModel(nn.Module):
             (C,) weights of the classes in the bag's loss, or None.
         """
         output = self(bag)
-        loss = functional.cross_entropy(output.logits[None].float(), target[None], class_weights)
+        loss = functional.cross_entropy(precise(output.logits[None]), target[None], class_weights)
         return Losses(loss, {"bag": loss}, output)
 
 

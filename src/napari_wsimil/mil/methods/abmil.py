@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import torch
 from torch import nn
 
 from napari_wsimil.mil.attention import GatedAttention
+from napari_wsimil.mil.chunks import attention_pool
 from napari_wsimil.mil.method import Method
 from napari_wsimil.mil.output import MILModel, MILOutput, finest_features
 from napari_wsimil.mil.parameters import Parameters, parameter
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from napari_wsimil.bags import Bag
 
 CLAM = "CLAM (Lu et al. 2021), small"
@@ -63,13 +65,17 @@ class ABMIL(MILModel):
     def forward(self, bag: Bag) -> MILOutput:
         """Answer for the finest magnification of the bag."""
         mpp, features = finest_features(bag, self.classifier.weight)
-        instances = self.embed(features)
-        weights = torch.softmax(self.attention(instances), dim=0)
+        pooled = attention_pool(self._instances, features)
         return MILOutput(
-            logits=self.classifier(weights @ instances),
-            attention={mpp: weights},
-            instance_logits={mpp: self.classifier(instances)},
+            logits=self.classifier(pooled.values)[0],
+            attention={mpp: pooled.weights[:, 0]},
+            instance_logits={mpp: pooled.others[0]},
         )
+
+    def _instances(self, features: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Attention logits (n, 1), embeddings (n, hidden) and evidence (n, C)."""
+        embedded = self.embed(features)
+        return self.attention(embedded), embedded, self.classifier(embedded)
 
 
 METHOD = Method(
