@@ -11,6 +11,7 @@ import torch
 from napari_wsimil.errors import CancelledError, ModelError, SlideError, SlideWarning
 from napari_wsimil.inference import Progress, choose_device, predict, predict_steps
 from napari_wsimil.inference.job import Meter
+from napari_wsimil.mil import MILModel
 from napari_wsimil.slides import open_slide
 
 
@@ -24,7 +25,7 @@ def test_prediction_is_what_the_parts_give(prediction, tiny_slide, random_model)
     with open_slide(tiny_slide) as slide:
         features = random_model.encoder.encode(slide.read_patches(scores.xy, 256, 0.5))
     embedded = random_model.mil.embed(features)
-    attention = torch.softmax(random_model.mil.attention(embedded), 0)
+    attention = torch.softmax(random_model.mil.attention(embedded), 0)[:, 0]
     logits = random_model.mil.classifier(attention @ embedded)
     np.testing.assert_allclose(list(prediction.probabilities.values()), torch.softmax(logits, 0).detach(), rtol=1e-4)
     np.testing.assert_allclose(scores.values, attention.detach(), rtol=1e-3)
@@ -188,7 +189,7 @@ def test_finer_slides_are_resampled(tmp_path, write_slide, random_model):
 
 
 def test_instances_are_none_without_instance_logits(tiny_slide, random_model):
-    class Silent(torch.nn.Module):
+    class Silent(MILModel):
         def forward(self, bag):
             output = random_model.mil(bag)
             return replace(output, instance_logits=None)
@@ -213,16 +214,16 @@ def test_devices(monkeypatch):
 
 def test_rate_follows_the_last_seconds():
     now = [0.0]
-    meter = Meter(1000, clock=lambda: now[0])
-    assert meter.progress("s", 0).seconds_left is None
+    meter = Meter(clock=lambda: now[0])
+    assert meter.progress("s", 0, 1000).seconds_left is None
     for second in range(1, 11):
         now[0] = second
-        report = meter.progress("s", second * 10)
+        report = meter.progress("s", second * 10, 1000)
     assert report.rate == pytest.approx(10)
     assert report.seconds_left == pytest.approx(90)
     for second in range(11, 16):
         now[0] = second
-        report = meter.progress("s", 100 + (second - 10) * 50)
+        report = meter.progress("s", 100 + (second - 10) * 50, 1000)
     assert report.rate == pytest.approx(50)
 
 

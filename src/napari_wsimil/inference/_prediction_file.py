@@ -1,8 +1,8 @@
 """A saved prediction: one HDF5 file that holds every field exactly.
 
 Root attributes ``format``, ``schema_version``, ``classes`` and ``provenance`` (JSON); ``/probabilities`` (C,) float64;
-one numbered group per magnification in ``/attention``, ``/instances`` and ``/zoom``, and ``/anchors``, each with ``xy``,
-``values`` and its sizes.
+one numbered group per magnification in ``/attention``, ``/instances``, ``/class_attention``, ``/regions`` and ``/zoom``, and
+``/anchors``, each with ``xy``, ``values`` and its sizes.
 """
 
 from __future__ import annotations
@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 FORMAT = "napari-wsimil prediction"
 SCHEMA_VERSION = 1
 SUFFIX = ".prediction.h5"
+_OLDEST = ("attention", "instances")
+"""Tables that every file has."""
+_TABLES = (*_OLDEST, "class_attention", "regions")
 
 
 class _Slide(BaseModel):
@@ -83,8 +86,8 @@ def _write(file: h5py.File, prediction: SlidePrediction) -> None:
         provenance=json.dumps(dict(prediction.provenance), ensure_ascii=False, allow_nan=False),
     )
     file["probabilities"] = np.array(list(prediction.probabilities.values()), dtype=np.float64)
-    _write_levels(file.create_group("attention"), prediction.attention)
-    _write_levels(file.create_group("instances"), prediction.instances)
+    for name in _TABLES:
+        _write_levels(file.create_group(name), getattr(prediction, name))
     if prediction.zoom is not None:
         _write_levels(file.create_group("zoom"), prediction.zoom)
     if prediction.anchors is not None:
@@ -151,8 +154,7 @@ def _read(file: h5py.File) -> SlidePrediction:
     probabilities = np.asarray(file["probabilities"], dtype=np.float64).tolist()
     return SlidePrediction(
         probabilities=dict(zip(classes, probabilities, strict=True)),
-        attention=dict(_read_scores(level) for level in file["attention"].values()),
-        instances=dict(_read_scores(level) for level in file["instances"].values()),
+        **{name: dict(map(_read_scores, file[name].values())) for name in _TABLES if name in _OLDEST or name in file},
         anchors=_read_set(file["anchors"]) if "anchors" in file else None,
         zoom={float(level.attrs["mpp"]): _read_set(level) for level in file["zoom"].values()} if "zoom" in file else None,
         provenance=provenance,

@@ -12,11 +12,17 @@ import torch
 
 from napari_wsimil import __version__
 from napari_wsimil.inference.prediction import PatchScores, PatchSet, SlidePrediction
+from napari_wsimil.mil.precision import precise
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from torch import Tensor
+
     from napari_wsimil.bags import Bag, SlideBag
     from napari_wsimil.mil import MILOutput, Selection
     from napari_wsimil.packages import Model
+    from napari_wsimil.patches import PatchGrid
     from napari_wsimil.slides import Slide
 
 
@@ -42,21 +48,27 @@ class Run:
 
 def assemble(output: MILOutput, run: Run) -> SlidePrediction:
     """Put coordinates and provenance to the numbers of a network."""
-    probabilities = torch.softmax(output.logits.double(), dim=0).tolist()
-    instances = output.instance_logits or {}
+    probabilities = run.model.mil.probabilities(output.logits).tolist()
+    evidence = output.instance_logits or {}
+
+    def scores(tables: Mapping[float, Tensor] | None) -> dict[float, PatchScores]:
+        return {mpp: _scores(run.bag.grid(mpp), values, output.rows.get(mpp)) for mpp, values in (tables or {}).items()}
+
     return SlidePrediction(
         probabilities=dict(zip(run.model.classes, probabilities, strict=True)),
-        attention={mpp: _scores(run.bag, mpp, values) for mpp, values in output.attention.items()},
-        instances={mpp: _scores(run.bag, mpp, torch.softmax(logits, dim=1)) for mpp, logits in instances.items()},
+        attention=scores(output.attention),
+        class_attention=scores(output.class_attention),
+        instances=scores({mpp: torch.softmax(precise(logits), dim=1) for mpp, logits in evidence.items()}),
+        regions=scores(output.regions),
         anchors=_chosen(run.bag, output.anchors) if output.anchors is not None else None,
         zoom={mpp: _chosen(run.bag, chosen) for mpp, chosen in output.zoom.items()} if output.zoom is not None else None,
         provenance=_provenance(run),
     )
 
 
-def _scores(bag: Bag, mpp: float, values: torch.Tensor) -> PatchScores:
-    grid = bag.grid(mpp)
-    return PatchScores(grid.xy, grid.size_level0, values.float().cpu().numpy(), grid.stride_level0)
+def _scores(grid: PatchGrid, values: Tensor, rows: Tensor | None) -> PatchScores:
+    xy = grid.xy if rows is None else grid.xy[rows.cpu().numpy()]
+    return PatchScores(xy, grid.size_level0, values.float().cpu().numpy(), grid.stride_level0)
 
 
 def _chosen(bag: Bag, chosen: Selection) -> PatchSet:

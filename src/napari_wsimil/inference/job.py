@@ -9,14 +9,13 @@ from contextlib import ExitStack
 from copy import deepcopy
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
-import torch
-
 from napari_wsimil.bags import BatchSize, FeatureStore, SlideBag
 from napari_wsimil.bags.prefetch import TICK
 from napari_wsimil.errors import CancelledError, SlideError
 from napari_wsimil.inference._result import Run, assemble
 from napari_wsimil.inference.devices import BATCHES, choose_device
 from napari_wsimil.inference.progress import Progress
+from napari_wsimil.inference.running import Looked, run_model
 from napari_wsimil.packages import load_model
 from napari_wsimil.patches import find_tissue
 from napari_wsimil.slides import Slide, open_slide
@@ -26,6 +25,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from napari_wsimil.inference.prediction import SlidePrediction
+    from napari_wsimil.mil import MILModel, MILOutput
     from napari_wsimil.packages import Model
 
 SAME_MPP = 1.02
@@ -127,12 +127,7 @@ def predict_steps(
         bag = SlideBag(opened, loaded.encoder.to(chosen), loaded.spec.patch_specs(), tissue=tissue, store=kept, batch=batch)
         _check_tissue(opened, bag)
         seconds = {"tissue": time.perf_counter() - started}
-        yield from _encode(bag)
-        seconds["encoding"] = time.perf_counter() - started - seconds["tissue"]
-        count = sum(len(bag.grid(level)) for level in bag.mpps)
-        yield Progress("Running the model", count, count, seconds_left=0.0)
-        with torch.inference_mode():
-            output = deepcopy(loaded.mil).to(chosen)(bag)
+        output, seconds["encoding"] = yield from _look(deepcopy(loaded.mil).to(chosen), bag)
         seconds["total"] = time.perf_counter() - started
         seconds["model"] = seconds["total"] - seconds["tissue"] - seconds["encoding"]
         return assemble(output, Run(opened, loaded, bag, chosen, seconds, notices))
@@ -198,14 +193,21 @@ def _check_tissue(slide: Slide, bag: SlideBag) -> None:
         )
 
 
-def _encode(bag: SlideBag) -> Generator[Progress, None, None]:
-    """Encode every magnification, reporting speed and time left."""
-    total = sum(len(bag.grid(mpp)) for mpp in bag.mpps)
-    before, meter = 0, Meter(total)
-    for mpp in bag.mpps:
-        for done in bag.encode_steps(mpp):
-            yield meter.progress("Reading and encoding patches", before + done)
-        before += len(bag.grid(mpp))
+def _look(network: MILModel, bag: SlideBag) -> Generator[Progress, None, tuple[MILOutput, float]]:
+    """Let the model ask for what it wants, reporting speed and time left; returns its output and the seconds of encoding."""
+    meter, state = Meter(), Looked()
+    steps = run_model(network, bag)
+    try:
+        while True:
+            state = next(steps)
+            if state.encoding:
+                yield meter.progress("Reading and encoding patches", state.done, state.wanted)
+            else:
+                yield Progress("Running the model", state.done, state.wanted, seconds_left=0.0)
+    except StopIteration as end:
+        return end.value, state.seconds
+    finally:
+        steps.close()
 
 
 class Meter:
@@ -213,22 +215,20 @@ class Meter:
 
     Parameters
     ----------
-    total
-        Patches in all.
     clock
         Seconds; for tests.
     """
 
-    def __init__(self, total: int, clock: Callable[[], float] = time.perf_counter) -> None:
-        self._total, self._clock = total, clock
+    def __init__(self, clock: Callable[[], float] = time.perf_counter) -> None:
+        self._clock = clock
         self._seen: deque[tuple[float, int]] = deque()
 
-    def progress(self, stage: str, done: int) -> Progress:
-        """Report that `done` patches are done."""
+    def progress(self, stage: str, done: int, total: int) -> Progress:
+        """Report that `done` patches of `total` are done."""
         now = self._clock()
         self._seen.append((now, done))
         while len(self._seen) > 2 and now - self._seen[1][0] >= RATE_WINDOW_SECONDS:
             self._seen.popleft()
         then, first = self._seen[0]
         rate = (done - first) / (now - then) if now > then else 0.0
-        return Progress(stage, done, self._total, rate, (self._total - done) / rate if rate > 0 else None)
+        return Progress(stage, done, total, rate, (total - done) / rate if rate > 0 else None)

@@ -98,11 +98,17 @@ class SlidePrediction:
     probabilities
         Class name -> probability, in the order of the model's classes; they sum to 1.
     attention
-        mpp -> `PatchScores` with values (N,), softmaxed over the patches of that magnification (they sum to 1).
+        mpp -> `PatchScores` with values (N,), softmaxed over the patches of that magnification that the model looked at (they
+        sum to 1).
+    class_attention
+        mpp -> `PatchScores` with values (N, C), attention of each class (each column sums to 1); empty where the model has one
+        for all.
     instances
         mpp -> `PatchScores` with values (N, C), the probability of each class for each patch; empty where the model has none.
     anchors
         Anchor instances (AINet), or None.
+    regions
+        mpp -> `PatchScores` whose values (N,) are whole numbers, the region of each patch (AINet); empty where there are none.
     zoom
         mpp -> patches that the model chose to look at more closely (ZoomMIL), or None.
     provenance
@@ -117,6 +123,8 @@ class SlidePrediction:
     anchors: PatchSet | None = None
     zoom: Mapping[float, PatchSet] | None = None
     provenance: Mapping[str, Any] = field(default_factory=dict)
+    class_attention: Mapping[float, PatchScores] = field(default_factory=dict)
+    regions: Mapping[float, PatchScores] = field(default_factory=dict)
 
     @property
     def classes(self) -> tuple[str, ...]:
