@@ -64,7 +64,7 @@ class PatchGrid:
             The grids do not nest: the ratio of their magnifications or of their strides is no whole number, or not the same.
         """
         k = self._ratio_to(finer)
-        offsets = np.array(_nested_offsets(k), dtype=np.int64)
+        offsets = np.array(child_offsets(k), dtype=np.int64)
         cells = (self.cells[:, None, :] * k + offsets[None]).reshape(-1, 2)
         return finer.rows_of(cells).reshape(len(self), k * k)
 
@@ -92,8 +92,8 @@ class PatchGrid:
         return k
 
 
-def _nested_offsets(k: int) -> list[tuple[int, int]]:
-    """(right, down) of the children of one patch, in nested steps of 2 (an odd rest is one step of its own)."""
+def child_offsets(k: int) -> list[tuple[int, int]]:
+    """(right, down) of the children of a patch in the order of `PatchGrid.children`: nested steps of 2, an odd rest at once."""
     offsets = [(0, 0)]
     while k > 1:
         step = 2 if k % 2 == 0 else k
