@@ -8,8 +8,7 @@ import pytest
 import tifffile
 
 from napari_wsimil.errors import SlideError, SlideWarning
-from napari_wsimil.slides import _open, open_slide
-from napari_wsimil.slides.backends.base import UnsupportedError
+from napari_wsimil.slides import open_slide
 from napari_wsimil.slides.backends.tiff import TiffBackend
 
 REAL = [
@@ -183,44 +182,6 @@ def test_opening_decodes_no_pixel(make_slide, images, monkeypatch):
     # the smallest level is what a viewer reads first: here a stored one of 4 tiles
     np.asarray(pyramid[-1])
     assert len(read) == 4
-
-
-@pytest.mark.parametrize("suffix", [".ndpi", ".mrxs", ".dcm", ".txt", ""])
-def test_backend_by_content_not_by_suffix(make_slide, images, suffix):
-    pixels = images[0](300, 300)
-    path = make_slide(pixels)
-    slide = open_slide(path.rename(path.with_suffix(suffix)))
-    assert (slide.backend, slide.notices) == ("tiff", ())
-    assert (slide.read_region(0, 0, 300, 300) == pixels).all()
-
-
-def test_dicom_by_content(real_data, tmp_path):
-    for member in real_data("slides/dicom_cmu").iterdir():
-        shutil.copy(member, tmp_path / f"{member.stem}.svs")
-    assert open_slide(next(tmp_path.iterdir())).backend == "dicom"
-    with pytest.raises(SlideError, match="is no TIFF"):
-        open_slide(next(tmp_path.iterdir()), backend="tiff")
-
-
-def test_forced_backend(make_slide, images):
-    path = make_slide(images[0](300, 300))
-    assert open_slide(path, backend="openslide").backend == "openslide"
-    with pytest.raises(SlideError, match=r"no backend 'zarr'.*tiff, openslide, dicom"):
-        open_slide(path, backend="zarr")
-
-
-@pytest.mark.parametrize(("expected", "notices"), [(True, 0), (False, 1)])
-def test_fallback_to_openslide(make_slide, images, monkeypatch, expected, notices):
-    def refuse(path):
-        raise UnsupportedError("Too odd.", expected=expected)
-
-    monkeypatch.setattr(_open, "TiffBackend", refuse)
-    pixels = images[0](300, 300)
-    slide = open_slide(make_slide(pixels))
-    assert slide.backend == "openslide"
-    assert len(slide.notices) == notices
-    assert all("opened through OpenSlide" in notice for notice in slide.notices)
-    assert (slide.read_region(0, 0, 300, 300) == pixels).all()
 
 
 def test_fingerprint_is_of_the_pixels(make_slide, images, tmp_path):

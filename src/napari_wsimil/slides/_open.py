@@ -1,13 +1,18 @@
-"""Which backend opens a file: decided by what the file holds, never by its suffix."""
+"""Which backend opens a file or folder: decided by what it holds, never by its suffix."""
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING, NamedTuple
 
 from napari_wsimil.errors import SlideError
 from napari_wsimil.slides.backends.base import UnsupportedError
-from napari_wsimil.slides.backends.dicom import is_dicom, open_dicom
-from napari_wsimil.slides.backends.openslide import OpenSlideBackend
+from napari_wsimil.slides.backends.czi import CziBackend, is_czi
+from napari_wsimil.slides.backends.dicom import DicomBackend
+from napari_wsimil.slides.backends.dicom_series import is_dicom
+from napari_wsimil.slides.backends.ngff import is_ome_zarr, zarr_root
+from napari_wsimil.slides.backends.ome_zarr import OmeZarrBackend
+from napari_wsimil.slides.backends.openslide import OpenSlideBackend, mirax_file
 from napari_wsimil.slides.backends.tiff import TiffBackend, is_tiff
 
 if TYPE_CHECKING:
@@ -16,7 +21,34 @@ if TYPE_CHECKING:
 
     from napari_wsimil.slides.backends.base import Backend
 
-BACKENDS: dict[str, Callable[[Path], Backend]] = {"tiff": TiffBackend, "openslide": OpenSlideBackend, "dicom": open_dicom}
+_log = logging.getLogger(__name__)
+_MAX_SIDE = 1 << 22
+"""Pixels; a metre at 0.25 µm per pixel."""
+
+
+class Format(NamedTuple):
+    """A backend, and how the files it is best at are told from others.
+
+    Parameters
+    ----------
+    accepts
+        Whether a file or folder holds this format; reads a few bytes.
+    open
+        Opens it; raises `UnsupportedError` for what OpenSlide may still read, `SlideError` for what nobody can.
+    """
+
+    accepts: Callable[[Path], bool]
+    open: Callable[[Path], Backend]
+
+
+FORMATS: dict[str, Format] = {
+    "ome-zarr": Format(is_ome_zarr, OmeZarrBackend),
+    "dicom": Format(is_dicom, DicomBackend),
+    "czi": Format(is_czi, CziBackend),
+    "tiff": Format(lambda path: path.is_file() and is_tiff(path), TiffBackend),
+    "openslide": Format(lambda path: path.is_file(), OpenSlideBackend),
+}
+"""Backends by name; the first that accepts a path opens it. OpenSlide knows many formats and comes last."""
 
 
 class Recipe(NamedTuple):
@@ -28,28 +60,37 @@ class Recipe(NamedTuple):
 
 
 def open_backend(path: Path, backend: str | None = None) -> tuple[Backend, list[str]]:
-    """Open a file with the backend asked for, or with the one that its content calls for.
+    """Open a file or folder with the backend asked for, or with the one that its content calls for.
 
     Returns
     -------
-    The backend, and sentences that the user must see.
+    The backend, whose `path` is the whole slide where a part of it was given, and sentences that the user must see.
 
     Raises
     ------
     SlideError
         No backend opens it; one sentence says why.
     """
-    if backend is not None and backend not in BACKENDS:
-        raise SlideError(f"There is no backend {backend!r} for slides; choose one of {', '.join(BACKENDS)}.")
+    if backend is not None and backend not in FORMATS:
+        raise SlideError(f"There is no backend {backend!r} for slides; choose one of {', '.join(FORMATS)}.")
     try:
         _check_exists(path)
-        if backend is not None:
-            return BACKENDS[backend](path), []
-        return _by_content(path)
+        path = whole_slide(path)
+        opened, notices = _by_content(path) if backend is None else (FORMATS[backend].open(path), [])
     except PermissionError as error:
         raise SlideError(f"{path.name} can't be read: you have no permission to; ask its owner.") from error
     except OSError as error:
         raise SlideError(f"{path.name} can't be read ({error.strerror or error}).") from error
+    width, height = opened.levels[0].width, opened.levels[0].height
+    if max(width, height) > _MAX_SIDE:
+        opened.close()
+        raise SlideError(f"{path.name} says that it is {width} x {height} pixels, which is no slide; copy it again.")
+    return opened, [*notices, *opened.metadata.notices]
+
+
+def whole_slide(path: Path) -> Path:
+    """What is meant by a part of a slide: the root of an OME-Zarr for its metadata file, the .mrxs for its folder."""
+    return zarr_root(path) or mirax_file(path) or path
 
 
 def _check_exists(path: Path) -> None:
@@ -60,25 +101,29 @@ def _check_exists(path: Path) -> None:
 
 
 def _by_content(path: Path) -> tuple[Backend, list[str]]:
-    if path.is_dir() or is_dicom(path):
-        return open_dicom(path), []
-    if is_tiff(path):
-        return _tiff_else_openslide(path)
-    try:
-        return OpenSlideBackend(path), []
-    except UnsupportedError as error:
+    name = next((name for name, known in FORMATS.items() if known.accepts(path)), None)
+    if name is None:
         raise SlideError(
-            f"{path.name} is no slide: it is neither TIFF nor DICOM nor anything else that OpenSlide reads, whatever its name."
-        ) from error
-
-
-def _tiff_else_openslide(path: Path) -> tuple[Backend, list[str]]:
+            f"{path.name} is a folder without DICOM files and no OME-Zarr; open a slide file, the folder of one DICOM series, "
+            "or an OME-Zarr image."
+        )
     try:
-        return TiffBackend(path), []
+        return FORMATS[name].open(path), []
     except UnsupportedError as refusal:
-        try:
-            backend = OpenSlideBackend(path)
-        except UnsupportedError:
-            raise SlideError(str(refusal)) from refusal
-        notice = f"{path.name} was opened through OpenSlide, which is slower, because the faster reader refused it: {refusal}"
-        return backend, [] if refusal.expected else [notice]
+        if name == "openslide":
+            raise SlideError(
+                f"{path.name} is no slide: it is neither TIFF, DICOM, OME-Zarr nor CZI, nor anything else that OpenSlide "
+                "reads, whatever its name."
+            ) from refusal
+        return _through_openslide(path, name, refusal)
+
+
+def _through_openslide(path: Path, name: str, refusal: UnsupportedError) -> tuple[Backend, list[str]]:
+    """Open what another backend refused, and say why where the user could not expect it."""
+    try:
+        backend = OpenSlideBackend(path)
+    except UnsupportedError:
+        raise SlideError(str(refusal)) from refusal
+    _log.info("%s is read through OpenSlide, not by the %s backend: %s", path.name, name, refusal)
+    notice = f"{path.name} was opened through OpenSlide, which is slower, because the faster reader refused it: {refusal}"
+    return backend, [] if refusal.expected else [notice]

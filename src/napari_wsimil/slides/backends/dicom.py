@@ -1,124 +1,142 @@
-"""DICOM whole-slide images: the folder of a series or any file of it."""
+"""DICOM whole-slide images: the folder of a series or any file of it.
+
+wsidicom says which frame is which tile and reads its bytes; JPEG frames are decoded like the tiles of a TIFF.
+"""
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from napari_wsimil.errors import SlideError
-from napari_wsimil.slides.backends.base import (
-    DECODE_ERRORS,
-    Backend,
-    Metadata,
-    TileError,
-    UnsupportedError,
-    make_levels,
-)
-from napari_wsimil.slides.backends.openslide import OpenSlideBackend
+from napari_wsimil.slides.backends.base import Backend, Metadata, TileError, UnsupportedError, make_levels
+from napari_wsimil.slides.backends.dicom_frames import StoredImage, first_line
+from napari_wsimil.slides.backends.dicom_series import find_series, is_resampled
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
+    import numpy as np
     from numpy.typing import NDArray
 
+    from napari_wsimil.slides.backends.dicom_series import Series
 
-def is_dicom(path: Path) -> bool:
-    """Whether a file has the DICOM preamble."""
-    with path.open("rb") as file:
-        return file.read(132)[128:] == b"DICM"
+# wsidicom reports what it leaves out to its logger; what matters of it is said by our own sentences
+logging.getLogger("wsidicom").addHandler(logging.NullHandler())
 
-
-def dicom_files(folder: Path) -> list[Path]:
-    """The DICOM files of a folder, in the order of their names."""
-    return sorted(path for path in folder.iterdir() if path.is_file() and is_dicom(path))
+_ABOUT = ("SOPInstanceUID", "SeriesInstanceUID", "Manufacturer", "ManufacturerModelName", "PhotometricInterpretation")
+"""What is told of a file; the names of patients, physicians and specimens stay in it."""
 
 
-def open_dicom(path: Path) -> Backend:
-    """Open through OpenSlide, or else through wsidicom, which reads series that OpenSlide refuses.
-
-    Raises
-    ------
-    SlideError
-        Neither opens it; says so, or that wsidicom is not installed.
-    """
-    files = dicom_files(path) if path.is_dir() else [path]
-    if not files:
-        raise SlideError(f"{path.name} is a folder without DICOM files; open a slide file, or the folder of one DICOM series.")
-    try:
-        return OpenSlideDicom(path, files[0])
-    except UnsupportedError:
-        return WsiDicomBackend(path)
-
-
-class OpenSlideDicom(OpenSlideBackend):
-    """A DICOM series through OpenSlide, which finds the other files of the series itself."""
-
-    name = "dicom"
-
-    def __init__(self, path: Path, member: Path) -> None:
-        super().__init__(member)
-        self.path = path
-
-
-class WsiDicomBackend(Backend):
-    """A DICOM series through wsidicom (`pip install 'napari-wsimil[dicom]'`)."""
+class DicomBackend(Backend):
+    """A DICOM series through wsidicom."""
 
     name = "dicom"
 
     def __init__(self, path: Path) -> None:
-        try:
-            import wsidicom
-        except ImportError as error:
-            raise SlideError(
-                f"{path.name} is a DICOM slide that OpenSlide does not read; install the DICOM reader with "
-                "pip install 'napari-wsimil[dicom]'."
-            ) from error
         self.path = path
+        self._closed = False
+        series = find_series(path)
+        self._headers = {str(header.get("SOPInstanceUID")): header for header in series.headers}
+        self._slide = _open_wsidicom(path, series)
         try:
-            self._slide = wsidicom.WsiDicom.open(path if path.is_dir() else _series_of(path))
-            found = list(self._slide.levels)
+            pyramid = max(self._slide.pyramids, key=lambda one: one.size.width * one.size.height)
+            self._images = [self._image(level.default_instance) for level in pyramid]
+            self._associated = dict(self._find_associated(pyramid))
+            self.metadata = self._metadata(pyramid, series)
+        except SlideError:
+            self._slide.close()
+            raise
         except Exception as error:
-            raise SlideError(f"{path.name} is no DICOM whole-slide image that can be read ({_first_line(error)}).") from error
-        self._numbers = [level.level for level in found]
-        self.levels = make_levels(
-            [(level.size.width, level.size.height) for level in found],
-            [(level.tile_size.width, level.tile_size.height) for level in found],
-        )
-        self.metadata = self._metadata(found[0])
+            self._slide.close()
+            raise UnsupportedError(f"{path.name} is a damaged DICOM slide ({first_line(error)}); copy it again.") from error
+        self._images.sort(key=lambda image: -image.width)
+        self.levels = make_levels([(i.width, i.height) for i in self._images], [i.tile_size for i in self._images])
 
-    def _metadata(self, base: Any) -> Metadata:
-        uids = base.datasets[0].uids
-        self._identity = str(uids.instance)
-        properties = {
-            "dicom.SOPInstanceUID": str(uids.instance),
-            "dicom.SeriesInstanceUID": str(uids.slide.series_instance),
-            "dicom.PhotometricInterpretation": str(base.datasets[0].photometric_interpretation),
-        }
-        return Metadata("dicom", properties, (base.mpp.width, base.mpp.height), "dicom")
+    def _image(self, instance: Any) -> StoredImage:
+        return StoredImage(self.path.name, instance)
+
+    def _find_associated(self, pyramid: Any) -> Iterable[tuple[str, Any]]:
+        groups = {"thumbnail": pyramid.thumbnails, "macro": self._slide.overviews, "label": self._slide.labels}
+        for name, images in groups.items():
+            if images:
+                yield name, images[0].default_instance
+
+    def _metadata(self, pyramid: Any, series: Series) -> Metadata:
+        base = pyramid.base_level
+        self._identity = str(base.datasets[0].uids.instance)
+        header = self._headers[self._identity]
+        properties = {f"dicom.{name}": str(header.get(name)) for name in _ABOUT if header.get(name)}
+        metadata = Metadata("dicom", properties, notices=self._missing(series, header))
+        if base.mpp is not None:
+            metadata.mpp, metadata.mpp_source = (float(base.mpp.width), float(base.mpp.height)), "dicom"
+        optics = header.get("OpticalPathSequence") or [{}]
+        power = optics[0].get("ObjectiveLensPower")
+        metadata.objective_power = float(power) if power else None
+        metadata.icc_profile = bytes(optics[0].get("ICCProfile") or b"") or None
+        return metadata
+
+    def _missing(self, series: Series, base: Any) -> list[str]:
+        """Sentences about what should be there and is not."""
+        name, notices = self.path.name, []
+        lacking = sum(image.missing_frames for image in self._images)
+        # the parts of an image that was cut into several files, by the id they share
+        parts: dict[str, list[int]] = {}
+        for header in series.headers:
+            if header.get("ConcatenationUID"):
+                parts.setdefault(str(header.ConcatenationUID), []).append(int(header.get("InConcatenationTotalNumber") or 0))
+        if lacking or any(max(totals) > len(totals) for totals in parts.values()):
+            notices.append(f"{name} lacks a part of this DICOM series, shown as background; copy all files of the series.")
+        if is_resampled(base):
+            notices.append(f"{name} lacks the finest level of this DICOM series; copy all files of the series to see it.")
+        if series.unreadable:
+            notices.append(
+                f"{name} was opened without {series.unreadable[0].name}, whose DICOM header is damaged; copy it again."
+            )
+        if len(self._images[0].data.focal_planes) > 1:
+            notices.append(f"{name} holds {len(self._images[0].data.focal_planes)} focal planes; only one of them is shown.")
+        return notices
 
     def read_tile(
         self, level: int, column: int, row: int, scratch: NDArray[np.uint8] | None = None
     ) -> NDArray[np.uint8] | None:
         """See `Backend.read_tile`."""
-        about = self.levels[level]
-        x, y = column * about.tile_size[0], row * about.tile_size[1]
-        size = min(about.tile_size[0], about.width - x), min(about.tile_size[1], about.height - y)
         try:
-            return np.asarray(self._slide.read_region((x, y), self._numbers[level], size).convert("RGB"))
-        except DECODE_ERRORS as error:
-            raise TileError(_first_line(error)) from error
+            return self._images[level].read_tile(column, row, scratch)
+        except Exception as error:
+            raise self._explain(error) from error
+
+    @property
+    def reduces(self) -> bool:
+        """See `Backend.reduces`."""
+        return all(image.is_jpeg for image in self._images)
+
+    def read_tile_reduced(self, level: int, column: int, row: int, factor: int) -> NDArray[np.uint8] | None:
+        """See `Backend.read_tile_reduced`."""
+        try:
+            return self._images[level].read_tile_reduced(column, row, factor)
+        except Exception as error:
+            raise self._explain(error) from error
+
+    def _explain(self, error: Exception) -> Exception:
+        """What to raise for one of the many kinds that wsidicom, pydicom and the decoders raise."""
+        if self._closed:
+            return SlideError(f"{self.path.name} was closed; open the slide again to read from it.")
+        return TileError(first_line(error))
 
     def associated_names(self) -> tuple[str, ...]:
         """See `Backend.associated_names`."""
-        have = {"label": self._slide.labels, "macro": self._slide.overviews}
-        return tuple(name for name, images in have.items() if images)
+        return tuple(self._associated)
 
     def associated_image(self, name: str) -> NDArray[np.uint8]:
         """See `Backend.associated_image`."""
-        read = {"label": self._slide.read_label, "macro": self._slide.read_overview}
-        return np.asarray(read[name]().convert("RGB"))
+        try:
+            return self._image(self._associated[name]).read()
+        except KeyError:
+            raise
+        except Exception as error:
+            raise ValueError(first_line(error)) from error
 
     def identity(self) -> Iterable[bytes]:
         """See `Backend.identity`."""
@@ -126,20 +144,22 @@ class WsiDicomBackend(Backend):
 
     def close(self) -> None:
         """See `Backend.close`."""
+        self._closed = True
         self._slide.close()
 
 
-def _series_of(path: Path) -> list[Path]:
-    """The files beside `path` that belong to the same series."""
-    import pydicom
-
-    def series(file: Path) -> str:
-        return str(pydicom.dcmread(file, specific_tags=["SeriesInstanceUID"], stop_before_pixels=True).get("SeriesInstanceUID"))
-
-    wanted = series(path)
-    return [file for file in dicom_files(path.parent) if series(file) == wanted]
-
-
-def _first_line(error: Exception) -> str:
-    lines = str(error).strip().splitlines()
-    return lines[0].rstrip(".") if lines else type(error).__name__
+def _open_wsidicom(path: Path, series: Series) -> Any:
+    try:
+        import wsidicom
+    except ImportError as error:
+        raise UnsupportedError(
+            f"{path.name} is a DICOM slide, and wsidicom can't be imported ({first_line(error)})."
+        ) from error
+    # decoded tiles are kept by our own cache; levels may have tiles of different sizes
+    settings = wsidicom.Settings(encoded_frame_cache_size=0, decoded_frame_cache_size=0, strict_tile_size_check=False)
+    try:
+        return wsidicom.WsiDicom.open(series.files, settings=settings)
+    except Exception as error:
+        raise UnsupportedError(
+            f"{path.name} is no DICOM whole-slide image that wsidicom reads ({first_line(error)})."
+        ) from error

@@ -1,24 +1,32 @@
-"""Scanner formats (NDPI, MRXS, SCN, BIF, VMS, Philips, DICOM ...) and whatever else OpenSlide opens."""
+"""MRXS, VMS and whatever else OpenSlide opens.
+
+OpenSlide draws a level with its own tiles in place. Where tiles overlap or their downsample is no whole number (most MRXS
+levels), it interpolates: such pixels are OpenSlide's, not the scanner's.
+"""
 
 from __future__ import annotations
 
+import glob
 import threading
 from typing import TYPE_CHECKING
 
 import numpy as np
 import openslide
-from PIL import Image
 
 from napari_wsimil.slides.backends.base import Backend, Metadata, TileError, UnsupportedError, make_levels
 from napari_wsimil.slides.backends.byte_reader import file_digest
+from napari_wsimil.slides.backends.dicom_series import dicom_files
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
     from numpy.typing import NDArray
+    from PIL import Image
 
 _TILE = 512
+_CACHE_BYTES = 1 << 24
+"""For native tiles that the edges of ours cut; whole tiles are kept by our own cache."""
 _MANY_FILES = ("mirax", "hamamatsu")
 """Vendors whose pixels lie in files beside the one that is opened."""
 
@@ -42,8 +50,12 @@ class OpenSlideBackend(Backend):
         self.metadata = self._metadata(given)
 
     def _open(self) -> openslide.OpenSlide:
+        # of a DICOM series OpenSlide wants one file and finds the others itself
+        files = dicom_files(self.path) if self.path.is_dir() else [self.path]
         try:
-            return openslide.OpenSlide(self.path)
+            handle = openslide.OpenSlide(files[0] if files else self.path)
+            handle.set_cache(openslide.OpenSlideCache(_CACHE_BYTES))
+            return handle
         except openslide.OpenSlideUnsupportedFormatError as error:
             raise UnsupportedError(f"{self.path.name} is no slide in a format that OpenSlide reads.") from error
         except (openslide.OpenSlideError, OSError) as error:
@@ -52,12 +64,19 @@ class OpenSlideBackend(Backend):
     def _metadata(self, given: dict[str, str]) -> Metadata:
         vendor = given.get("openslide.vendor", "unknown")
         power = given.get("openslide.objective-power")
-        metadata = Metadata(vendor, given, objective_power=float(power) if power else None)
+        metadata = Metadata(vendor, given, objective_power=float(power) if power else None, icc_profile=self._profile())
         x, y = given.get("openslide.mpp-x"), given.get("openslide.mpp-y")
         if x and y:
             source = {"dicom": "dicom", "generic-tiff": "tiff"}.get(vendor, "vendor")
             metadata.mpp, metadata.mpp_source = (float(x), float(y)), source
         return metadata
+
+    def _profile(self) -> bytes | None:
+        try:
+            profile = self._handle.color_profile
+        except (openslide.OpenSlideError, OSError):
+            return None
+        return None if profile is None else profile.tobytes()
 
     def read_tile(
         self, level: int, column: int, row: int, scratch: NDArray[np.uint8] | None = None
@@ -119,12 +138,20 @@ def _on_white(image: Image.Image) -> NDArray[np.uint8] | None:
     """RGB of an RGBA image over white; None where all of it is transparent."""
     if image.mode != "RGBA":
         return np.asarray(image.convert("RGB"))
-    alpha = image.getchannel("A")
-    lowest, highest = alpha.getextrema()
+    lowest, highest = image.getchannel("A").getextrema()
     if not highest:
         return None
     if lowest == 255:
         return np.asarray(image.convert("RGB"))
-    white = Image.new("RGB", image.size, (255, 255, 255))
-    white.paste(image, mask=alpha)
-    return np.asarray(white)
+    pixels = np.asarray(image).astype(np.uint16)
+    colour, alpha = pixels[..., :3], pixels[..., 3:]
+    # OpenSlide gives colour * alpha; its Python binding divides by alpha and cuts the fraction off, which rounding up undoes
+    over: NDArray[np.uint8] = ((colour * alpha + 254) // 255 + 255 - alpha).clip(max=255).astype(np.uint8)
+    return over
+
+
+def mirax_file(folder: Path) -> Path | None:
+    """The .mrxs file that the folder of its data belongs to; None for any other path."""
+    if not folder.is_dir() or not (folder / "Slidedat.ini").is_file():
+        return None
+    return next((file for file in folder.parent.glob(f"{glob.escape(folder.name)}.*") if file.suffix.lower() == ".mrxs"), None)

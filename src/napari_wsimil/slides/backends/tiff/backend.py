@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+from functools import cached_property
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,7 +13,15 @@ import tifffile
 from napari_wsimil.errors import SlideError
 from napari_wsimil.slides.backends.base import DECODE_ERRORS, Backend, UnsupportedError, make_levels
 from napari_wsimil.slides.backends.byte_reader import ByteReader, file_digest
+from napari_wsimil.slides.backends.tiff.aperio import aperio_layout
+from napari_wsimil.slides.backends.tiff.directories import check_directories, is_ndpi
 from napari_wsimil.slides.backends.tiff.generic import generic_layout
+from napari_wsimil.slides.backends.tiff.leica import is_leica, leica_layout
+from napari_wsimil.slides.backends.tiff.ndpi import ndpi_layout
+from napari_wsimil.slides.backends.tiff.philips import is_philips, philips_layout
+from napari_wsimil.slides.backends.tiff.qptiff import qptiff_layout
+from napari_wsimil.slides.backends.tiff.trestle import is_trestle, trestle_layout
+from napari_wsimil.slides.backends.tiff.ventana import is_ventana, ventana_layout
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -27,11 +37,16 @@ logging.getLogger("tifffile").addHandler(logging.NullHandler())
 _MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _MAX_TILE_BYTES = 1 << 29
 
-LAYOUTS: dict[str, Callable[[Path, Any], Layout]] = {}
-"""Vendors whose pages mean something else than a plain pyramid, by what tifffile calls them."""
-
-_OPENSLIDE_KNOWS_BETTER = ("ndpi", "scn", "bif", "philips")
-"""Overlapping or padded tiles, or one JPEG for a whole level: OpenSlide puts these together as the vendor means them."""
+LAYOUTS: tuple[tuple[Callable[[Any], bool], Callable[[Path, Any], Layout]], ...] = (
+    (is_trestle, trestle_layout),
+    (is_leica, leica_layout),
+    (is_philips, philips_layout),
+    (is_ventana, ventana_layout),
+    (attrgetter("is_ndpi"), ndpi_layout),
+    (attrgetter("is_svs"), aperio_layout),
+    (attrgetter("is_qpi"), qptiff_layout),
+)
+"""Vendors whose pages mean something else than a plain pyramid: how their first page is known, and what the pages mean."""
 
 
 def is_tiff(path: Path) -> bool:
@@ -54,11 +69,13 @@ class TiffBackend(Backend):
                 layout = self._layout(file)
         except SlideError:
             raise
-        except (*DECODE_ERRORS, KeyError, AttributeError, AssertionError, ZeroDivisionError) as error:
+        # SyntaxError: what tifffile's XML parser raises
+        except (*DECODE_ERRORS, KeyError, AttributeError, AssertionError, ArithmeticError, SyntaxError) as error:
             raise UnsupportedError(
                 f"{path.name} starts like a TIFF but is damaged; copy it again or export it anew."
             ) from error
         self._images, self.metadata, self._associated = layout.images, layout.metadata, layout.associated
+        self._native_tiles = layout.native_tiles
         self._check_memory()
         self.levels = make_levels([(i.width, i.height) for i in self._images], [i.tile_size for i in self._images])
         self._reader = ByteReader(path)
@@ -67,21 +84,19 @@ class TiffBackend(Backend):
             if not self._images[0].looks_sound(self._reader):
                 raise SlideError(f"{path.name} is damaged: its pixels can't be decoded; copy it again or export it anew.")
         except SlideError:
-            self._reader.close()
+            self.close()
             raise
 
     def _tifffile(self) -> Any:
         # by the name alone tifffile would read any .ndpi by the rules of NDPI
-        return tifffile.TiffFile(self.path, is_ndpi=False)
+        ndpi = is_ndpi(self.path)
+        check_directories(self.path, ndpi=ndpi)
+        return tifffile.TiffFile(self.path, is_ndpi=ndpi)
 
     def _layout(self, file: Any) -> Layout:
         first = file.pages[0]
-        for vendor in _OPENSLIDE_KNOWS_BETTER:
-            if getattr(first, f"is_{vendor}", False):
-                text = f"{self.path.name} is a {vendor.upper()} file that OpenSlide does not read."
-                raise UnsupportedError(text, expected=True)
-        for vendor, layout in LAYOUTS.items():
-            if getattr(first, f"is_{vendor}", False):
+        for recognises, layout in LAYOUTS:
+            if recognises(first):
                 return layout(self.path, file)
         return generic_layout(self.path, file)
 
@@ -95,7 +110,7 @@ class TiffBackend(Backend):
 
     def _check_complete(self) -> None:
         for image in self._images:
-            offsets, counts = (np.asarray(numbers, dtype=np.int64) for numbers in image.segments)
+            offsets, counts = (np.asarray(numbers, dtype=np.float64) for numbers in image.segments)
             missing = int(np.count_nonzero((offsets + counts)[counts > 0] > self._reader.size))
             if missing:
                 raise SlideError(
@@ -108,6 +123,17 @@ class TiffBackend(Backend):
     ) -> NDArray[np.uint8] | None:
         """See `Backend.read_tile`."""
         return self._images[level].read_tile(self._reader, column, row, scratch)
+
+    @cached_property
+    def reduces(self) -> bool:
+        """See `Backend.reduces`."""
+        return all(getattr(image, "reduces", False) for image in self._images)
+
+    def read_tile_reduced(self, level: int, column: int, row: int, factor: int) -> NDArray[np.uint8] | None:
+        """See `Backend.read_tile_reduced`."""
+        image: Any = self._images[level]
+        pixels: NDArray[np.uint8] | None = image.read_tile_reduced(self._reader, column, row, factor)
+        return pixels
 
     def associated_names(self) -> tuple[str, ...]:
         """See `Backend.associated_names`."""
@@ -129,3 +155,5 @@ class TiffBackend(Backend):
     def close(self) -> None:
         """See `Backend.close`."""
         self._reader.close()
+        if self._native_tiles is not None:
+            self._native_tiles.close()

@@ -6,11 +6,12 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping, Sequence
 
     import numpy as np
     from numpy.typing import NDArray
 
+    from napari_wsimil.slides._cache import SlideTiles
     from napari_wsimil.slides.backends.base import Metadata
     from napari_wsimil.slides.backends.byte_reader import ByteReader
 
@@ -53,8 +54,11 @@ class Layout:
         Finest first.
     associated
         name -> function that reads that image, (rows, columns, 3) uint8, from the file opened anew with tifffile.
+    native_tiles
+        Decoded tiles that the images keep beside those of the slide, to be dropped with it; None where they keep none.
     """
 
-    images: list[StoredImage]
+    images: Sequence[StoredImage]
     metadata: Metadata
-    associated: dict[str, Callable[[Any], NDArray[np.uint8]]] = field(default_factory=dict)
+    associated: Mapping[str, Callable[[Any], NDArray[np.uint8]]] = field(default_factory=dict)
+    native_tiles: SlideTiles | None = None

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree as ET
-
-import tifffile
 
 from napari_wsimil.slides.backends.base import Metadata
 
@@ -19,15 +18,20 @@ _UM_PER_RESOLUTION_UNIT = {2: 25400.0, 3: 10000.0}
 def read_metadata(file: Any, series: Any) -> Metadata:
     """Vendor, properties, mpp and power of a tifffile `TiffFile` whose `series` is shown."""
     page = series.levels[0].pages[0].keyframe
-    properties = dict(_tiff_properties(page))
-    if file.is_svs:
-        return _aperio(file.pages[0].description, properties, page)
+    metadata = _by_vendor(file, series, page)
+    metadata.icc_profile = icc_profile(page)
+    return metadata
+
+
+def _by_vendor(file: Any, series: Any, page: Any) -> Metadata:
+    properties = dict(tiff_properties(page))
     if file.is_ome:
         return _ome(file.ome_metadata or "", series, properties, page)
-    return _with_resolution(Metadata("akoya" if file.is_qpi else "generic-tiff", properties), page)
+    return with_resolution(Metadata("generic-tiff", properties), page)
 
 
-def _tiff_properties(page: Any) -> Iterator[tuple[str, str]]:
+def tiff_properties(page: Any) -> Iterator[tuple[str, str]]:
+    """The text tags that every TIFF may have, as (name, value)."""
     names = ("ImageDescription", "Make", "Model", "Software", "DateTime", "XResolution", "YResolution", "ResolutionUnit")
     for name in names:
         tag = page.tags.get(name)
@@ -35,25 +39,20 @@ def _tiff_properties(page: Any) -> Iterator[tuple[str, str]]:
             yield f"tiff.{name}", str(tag.value)
 
 
-def _aperio(description: str, properties: dict[str, str], page: Any) -> Metadata:
-    stated = tifffile.tifffile.svs_description_metadata(description)
-    properties |= {f"aperio.{key}": str(value) for key, value in stated.items()}
-    metadata = Metadata("aperio", properties, objective_power=_number(stated.get("AppMag")))
-    mpp = _number(stated.get("MPP"))
-    if mpp is None:
-        return _with_resolution(metadata, page)
-    metadata.mpp, metadata.mpp_source = (mpp, mpp), "vendor"
-    return metadata
+def icc_profile(page: Any) -> bytes | None:
+    """The ICC profile of a page (tag 34675), or None."""
+    value = page.tags.valueof(34675)
+    return bytes(value) if isinstance(value, bytes) and value else None
 
 
 def _ome(text: str, series: Any, properties: dict[str, str], page: Any) -> Metadata:
     metadata = Metadata("ome", properties)
-    root = _parse_xml(text)
+    root = parse_xml(text)
     if root is None:
-        return _with_resolution(metadata, page)
+        return with_resolution(metadata, page)
     objective = root.find(".//{*}Objective")
     if objective is not None:
-        metadata.objective_power = _number(objective.get("NominalMagnification"))
+        metadata.objective_power = read_number(objective.get("NominalMagnification"))
     for pixels in root.iterfind(".//{*}Pixels"):
         size = pixels.get("SizeX"), pixels.get("SizeY")
         if size != (str(page.imagewidth), str(page.imagelength)):
@@ -64,12 +63,17 @@ def _ome(text: str, series: Any, properties: dict[str, str], page: Any) -> Metad
         if mpp[0] and mpp[1]:
             metadata.mpp, metadata.mpp_source = (mpp[0], mpp[1]), "ome"
             return metadata
-    return _with_resolution(metadata, page)
+    return with_resolution(metadata, page)
 
 
-def _parse_xml(text: str) -> ET.Element | None:
-    """The root, or None for what is no XML. Entities are refused: a slide from a stranger must not expand to gigabytes."""
-    if "<!DOCTYPE" in text or "<!ENTITY" in text:
+def has_entities(text: str) -> bool:
+    """Whether XML defines entities: a slide from a stranger must not expand to gigabytes."""
+    return "<!DOCTYPE" in text or "<!ENTITY" in text
+
+
+def parse_xml(text: str) -> ET.Element | None:
+    """The root, or None for what is no XML or has entities."""
+    if has_entities(text):
         return None
     try:
         return ET.fromstring(text)  # noqa: S314 - no entities, see above
@@ -77,7 +81,7 @@ def _parse_xml(text: str) -> ET.Element | None:
         return None
 
 
-def _with_resolution(metadata: Metadata, page: Any) -> Metadata:
+def with_resolution(metadata: Metadata, page: Any) -> Metadata:
     """Add the mpp of the plain TIFF resolution, where it is stated with a unit."""
     unit = _UM_PER_RESOLUTION_UNIT.get(int(_tag(page, "ResolutionUnit", 2)))
     x, y = (_ratio(_tag(page, f"{axis}Resolution", None)) for axis in ("X", "Y"))
@@ -99,14 +103,16 @@ def _ratio(value: Any) -> float | None:
     return numerator / denominator if numerator > 0 and denominator > 0 else None
 
 
-def _number(value: Any) -> float | None:
+def read_number(value: Any) -> float | None:
+    """A positive finite number, or None for what is none."""
     try:
-        return None if value is None else float(value)
+        number = float(value)
     except (TypeError, ValueError):
         return None
+    return number if math.isfinite(number) and number > 0 else None
 
 
 def _length(value: str | None, unit: str) -> float | None:
-    number = _number(value)
+    number = read_number(value)
     factor = _UM_PER_UNIT.get(unit)
     return None if number is None or factor is None else number * factor
