@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import tifffile
 
-from napari_wsimil.errors import SlideError
+from napari_wsimil.errors import SlideError, WsimilError
 from napari_wsimil.patches import PatchSpec, TissueMask, patch_grid
 from napari_wsimil.slides import open_slide
 
@@ -151,9 +151,16 @@ def test_spec_digest_is_of_the_fields():
     # features stored yesterday must be found tomorrow
     assert spec.digest == "51ab9fd2ead33665"
     assert PatchSpec(mpp=1).digest == PatchSpec(mpp=1.0).digest
-    changed = {"mpp": 0.25, "size": 224, "stride": 128, "min_tissue": 0.1, "tissue_method": "otsu", "resampling": "other"}
+    changed = {"mpp": 0.25, "size": 224, "stride": 128, "min_tissue": 0.1, "tissue_method": "otsu", "resampling": "dct"}
+    changed["colour"] = "srgb"
     digests = {dataclasses.replace(spec, **{name: value}).digest for name, value in changed.items()}
-    assert len(digests | {spec.digest}) == 7
+    assert len(digests | {spec.digest}) == 8
     assert all(len(digest) == 16 and int(digest, 16) >= 0 for digest in digests)
     with pytest.raises(dataclasses.FrozenInstanceError):
         spec.mpp = 2.0
+
+
+@pytest.mark.parametrize(("wrong", "says"), [({"resampling": "lanczos"}, "not 'lanczos'"), ({"colour": "grey"}, "not 'grey'")])
+def test_spec_with_an_unknown_word_is_refused(wrong, says):
+    with pytest.raises(WsimilError, match=says):
+        PatchSpec(mpp=0.5, **wrong)

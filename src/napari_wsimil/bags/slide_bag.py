@@ -120,4 +120,6 @@ class SlideBag:
         return self._features[mpp], self._known[mpp]
 
     def _read(self, mpp: float, rows: NDArray[np.int64]) -> NDArray[np.uint8]:
-        return self._slide.read_patches(self.grid(mpp).xy[rows], self._specs[mpp].size, mpp)
+        spec = self._specs[mpp]
+        corners = self.grid(mpp).xy[rows]
+        return self._slide.read_patches(corners, spec.size, mpp, resampling=spec.resampling, colour=spec.colour)

@@ -93,6 +93,8 @@ def _provenance(run: Run) -> dict[str, Any]:
             "mpp": list(spec.mpps),
             "size": spec.patch_size,
             "stride": spec.stride,
+            "resampling": spec.resampling,
+            "colour": spec.colour,
             "digest": {f"{patches.mpp:g}": patches.digest for patches in spec.patch_specs()},
             "counts": {f"{mpp:g}": len(run.bag.grid(mpp)) for mpp in run.bag.mpps},
             "encoded": {f"{mpp:g}": count for mpp, count in run.bag.encoded.items()},

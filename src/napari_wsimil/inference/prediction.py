@@ -114,7 +114,7 @@ class SlidePrediction:
     provenance
         Where the result comes from, JSON-able: ``slide`` {path, fingerprint, width, height, mpp [x, y], origin [x, y] of the
         scanned area}, ``model`` {id, digest, method, positive_class}, ``encoder`` {id, digest}, ``patches`` {mpp, size, stride,
-        digest, counts}, ``device``, ``seconds``, ``created``, ``versions``.
+        resampling, colour, digest, counts}, ``device``, ``seconds``, ``created``, ``versions``.
     """
 
     probabilities: Mapping[str, float]

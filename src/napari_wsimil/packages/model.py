@@ -111,7 +111,9 @@ def _load(folder: Path, source: str, _stamp: tuple[tuple[str, int, int], ...]) -
     mil = build_mil(spec.method, spec.encoder.dimension, len(spec.classes), spec.parameters)
     tensors = storage.read_weights(folder / storage.WEIGHTS)
     storage.fill(mil, tensors, folder / storage.WEIGHTS)
-    behaviour = spec.model_dump_json(exclude={"id", "title", "training", "metrics"})
+    # left out where they say what was meant before they could be said, so that the digest of older packages stays
+    usual = {name for name, value in (("resampling", "area"), ("colour", "raw")) if getattr(spec, name) == value}
+    behaviour = spec.model_dump_json(exclude={"id", "title", "training", "metrics", *usual})
     card = folder / storage.CARD
     text = card.read_text(encoding="utf-8", errors="replace") if card.is_file() else ""
     return Model(spec, mil, encoder, storage.digest(tensors, behaviour), text, source)

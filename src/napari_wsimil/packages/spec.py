@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Self
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from napari_wsimil.patches import PatchSpec
+from napari_wsimil.slides import Colour, Resampling  # noqa: TC001 - pydantic checks by them
 
 if TYPE_CHECKING:
     from napari_wsimil.encoders import Encoder
@@ -60,6 +61,8 @@ class ModelSpec(BaseModel):
         In pixels at each mpp.
     tissue_method, min_tissue
         How patches were chosen.
+    resampling, colour
+        How their pixels are read, see `Slide.read_region`.
     training, metrics
         Free provenance: data, command, figures.
     """
@@ -79,6 +82,8 @@ class ModelSpec(BaseModel):
     stride: int = Field(default=256, ge=1, le=4096)
     tissue_method: str = "hsv-otsu"
     min_tissue: float = Field(default=0.25, ge=0, le=1)
+    resampling: Resampling = "area"
+    colour: Colour = "raw"
     training: dict[str, Any] = Field(default_factory=dict)
     metrics: dict[str, Any] = Field(default_factory=dict)
 
@@ -95,6 +100,14 @@ class ModelSpec(BaseModel):
     def patch_specs(self) -> tuple[PatchSpec, ...]:
         """How patches are cut, one for each magnification."""
         return tuple(
-            PatchSpec(mpp, self.patch_size, self.stride, min_tissue=self.min_tissue, tissue_method=self.tissue_method)
+            PatchSpec(
+                mpp,
+                self.patch_size,
+                self.stride,
+                min_tissue=self.min_tissue,
+                tissue_method=self.tissue_method,
+                resampling=self.resampling,
+                colour=self.colour,
+            )
             for mpp in self.mpps
         )

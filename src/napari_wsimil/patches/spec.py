@@ -6,6 +6,8 @@ import hashlib
 import json
 from dataclasses import asdict, dataclass
 
+from napari_wsimil.slides import Colour, Resampling, check_colour, check_resampling
+
 
 @dataclass(frozen=True)
 class PatchSpec:
@@ -22,7 +24,15 @@ class PatchSpec:
     tissue_method
         Name of the tissue detector, see `find_tissue`.
     resampling
-        How pixels come from the pyramid: "area" is the area mean of the nearest finer stored level.
+        How pixels come from the pyramid: "area" is the area mean of the nearest finer stored level, "dct" lets libjpeg decode
+        that level at a reduced size first; see `Slide.read_region`.
+    colour
+        "raw" as stored, or "srgb" by the slide's ICC profile.
+
+    Raises
+    ------
+    SlideError
+        There is no such resampling or colour.
     """
 
     mpp: float
@@ -30,7 +40,12 @@ class PatchSpec:
     stride: int = 256
     min_tissue: float = 0.25
     tissue_method: str = "hsv-otsu"
-    resampling: str = "area"
+    resampling: Resampling = "area"
+    colour: Colour = "raw"
+
+    def __post_init__(self) -> None:
+        check_resampling(self.resampling)
+        check_colour(self.colour)
 
     @property
     def digest(self) -> str:
@@ -40,4 +55,7 @@ class PatchSpec:
             fields[name] = repr(float(fields[name]))
         for name in ("size", "stride"):
             fields[name] = int(fields[name])
+        if self.colour == "raw":
+            # as before colours could be chosen: features and models made then stay valid
+            del fields["colour"]
         return hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()[:16]

@@ -25,6 +25,7 @@ class DamageReport:
     def __init__(self, name: str) -> None:
         self.notices: list[str] = []
         self._name = name
+        self._changed = False
         self._seen: set[tuple[int, int, int]] = set()
         self._lock = threading.Lock()
 
@@ -41,4 +42,17 @@ class DamageReport:
                 self.notices.append(text)
             elif count == _MOST_NOTICES + 1:
                 self.notices.append(f"{self._name} has more damaged tiles, all shown as background; copy the file again.")
+        _log.warning(text)
+
+    def changed(self) -> None:
+        """Say once that the file is no longer the one that was opened; what can't be read of it is background."""
+        with self._lock:
+            if self._changed:
+                return
+            self._changed = True
+            text = (
+                f"{self._name} was changed, cut short or removed while it was open; what can't be read is shown as background: "
+                "open it again."
+            )
+            self.notices.append(text)
         _log.warning(text)

@@ -15,8 +15,11 @@ import numpy as np
 from napari_wsimil.slides._window import Box
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from numpy.typing import NDArray
 
+    from napari_wsimil.slides._colour import Colour
     from napari_wsimil.slides.backends.base import Level
     from napari_wsimil.slides.slide import Slide
 
@@ -30,47 +33,60 @@ class LevelPixels:
     dtype = np.dtype(np.uint8)
     ndim = 3
 
-    def __init__(self, slide: Slide, level: Level, box: Box) -> None:
-        self.slide, self.level, self.box = slide, level, box
+    def __init__(self, slide: Slide, level: Level, box: Box, colour: Colour = "raw") -> None:
+        self.slide, self.level, self.box, self.colour = slide, level, box, colour
         self.shape = (box.height, box.width, 3)
 
     def __getitem__(self, index: tuple[slice, slice, slice]) -> NDArray[np.uint8]:
         rows, columns, channels = (part.indices(length) for part, length in zip(index, self.shape, strict=True))
         box = Box(self.box.x + columns[0], self.box.y + rows[0], columns[1] - columns[0], rows[1] - rows[0])
-        return self.slide.read_level_window(self.level, box)[..., channels[0] : channels[1]]
+        return self.slide.read_level_window(self.level, box, colour=self.colour)[..., channels[0] : channels[1]]
 
 
 class WindowArray(da.Array):
     """A level, (rows, columns, 3) uint8. A Dask array in every way; small slices do not touch the graph of the whole level."""
 
     pixels: LevelPixels
+    withholds_whole: Callable[[WindowArray], bool] | None = None
+    """Asked when more than a quarter of the level is sliced at once; where it says so, the first pixel is all there is. For a
+    viewer that would load a level of gigabytes whole."""
 
     def __getitem__(self, index: Any) -> Any:
         windows = _basic(index, self.shape)
         if windows is None or 4 * _count(windows[0]) * _count(windows[1]) > self.shape[0] * self.shape[1]:
+            if self.withholds_whole is not None and self.withholds_whole(self):
+                return self[:1, :1]
             return super().__getitem__(index)  # type: ignore[no-untyped-call]
         (top, bottom), (left, right), _ = windows
         box = Box(left, top, right - left, bottom - top)
         chunks = (_cut(self.chunks[0], top, bottom), _cut(self.chunks[1], left, right), (3,))
-        small = _from_pixels(LevelPixels(self.pixels.slide, self.pixels.level, box), chunks, da.Array)
+        small = _from_pixels(LevelPixels(self.pixels.slide, self.pixels.level, box, self.pixels.colour), chunks, da.Array)
         rest = index if isinstance(index, tuple) else (index,)
         return small[_after(rest, windows, self.ndim)]
 
 
-def level_array(slide: Slide, level: Level) -> WindowArray:
-    """The array of a level, stored or virtual, in chunks of about 512 px that are whole tiles."""
-    step_x, step_y = (side * -(-_CHUNK // side) for side in level.tile_size)
+def level_array(slide: Slide, level: Level, colour: Colour = "raw") -> WindowArray:
+    """The array of a level, stored or virtual, in chunks of about 512 px that are whole tiles where tiles allow it."""
+    step_x, step_y = (_step(side) for side in level.tile_size)
     chunks = (_split(level.height, step_y), _split(level.width, step_x), (3,))
-    pixels = LevelPixels(slide, level, Box(0, 0, level.width, level.height))
+    pixels = LevelPixels(slide, level, Box(0, 0, level.width, level.height), colour)
     array: WindowArray = _from_pixels(pixels, chunks, WindowArray)
     array.pixels = pixels
     return array
 
 
+def _step(side: int) -> int:
+    """Whole tiles of 512 to 1023 px; 512 px where a tile is larger, or so small that it must be a strip."""
+    if not _CHUNK // 8 <= side < 2 * _CHUNK:
+        return _CHUNK
+    return side * -(-_CHUNK // side)
+
+
 def _from_pixels(pixels: LevelPixels, chunks: tuple[tuple[int, ...], ...], kind: type[Any]) -> Any:
     box = pixels.box
     # the size of the level, not its number: virtual levels are numbered after the stored ones
-    name = f"wsi-{pixels.slide.fingerprint}-{pixels.level.width}x{pixels.level.height}-{box.x}-{box.y}-{box.width}-{box.height}"
+    level = f"{pixels.slide.fingerprint}-{pixels.level.width}x{pixels.level.height}"
+    name = f"wsi-{pixels.colour}-{level}-{box.x}-{box.y}-{box.width}-{box.height}"
     plain = da.from_array(  # type: ignore[no-untyped-call]
         pixels, chunks=chunks, name=name, lock=False, asarray=False, fancy=False, meta=_META
     )

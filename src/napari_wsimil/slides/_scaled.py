@@ -5,21 +5,20 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, NamedTuple
 
-import numpy as np
-
 from napari_wsimil.slides._resample import resample
-from napari_wsimil.slides._window import Box, around, read_window
+from napari_wsimil.slides._scratch import scratch
+from napari_wsimil.slides._window import Box, Tiles, around, read_means, read_window
 
 if TYPE_CHECKING:
+    import numpy as np
     from numpy.typing import NDArray
 
-    from napari_wsimil.slides._cache import TileCache
-    from napari_wsimil.slides._window import TileSource
+    from napari_wsimil.slides._levels import Pyramid
     from napari_wsimil.slides.backends.base import Level
 
 _TOLERANCE = 1.02
 """A level up to 2 % coarser than asked for counts as that magnification: scanners say 0.2525 and mean 0.25."""
-_BLOCK_PIXELS = 1 << 24
+_BLOCK_PIXELS = 1 << 22
 """Pixels of a stored level held in memory at once while shrinking."""
 
 
@@ -33,43 +32,91 @@ class Region(NamedTuple):
     ratio: tuple[float, float]
 
 
+class Window(NamedTuple):
+    """A region in pixels of the level that it is read from: left, top, pixels per result pixel, size of the result.
+
+    `fx` and `fy` are whole numbers, and `x` and `y` too, where whole blocks of pixels are averaged.
+    """
+
+    x: float
+    y: float
+    fx: float
+    fy: float
+    width: int
+    height: int
+
+    @property
+    def whole(self) -> bool:
+        """Whether each pixel of the result is the mean of whole pixels, or one pixel."""
+        return self.fx == round(self.fx) and self.fy == round(self.fy)
+
+    @property
+    def box(self) -> Box:
+        """The pixels of the level that are needed."""
+        if self.whole:
+            return Box(round(self.x), round(self.y), self.width * round(self.fx), self.height * round(self.fy))
+        return around(self.x, self.y, self.x + self.width * self.fx, self.y + self.height * self.fy)[0]
+
+
+class Scale(NamedTuple):
+    """From where a magnification is read: a stored or reduced level, and level-0 pixels per pixel of it in x and y."""
+
+    level: Level
+    origin: tuple[float, float]
+
+    def window(self, region: Region) -> Window:
+        """Place a region on the level.
+
+        Where the level, or whole blocks of its pixels, fit so well that nothing moves by more than half a pixel of the result,
+        pixels are taken (or averaged) as stored; everywhere else fractions of pixels count.
+        """
+        x, fx = _snap(region.x / self.origin[0], region.ratio[0] / self.origin[0], region.width)
+        y, fy = _snap(region.y / self.origin[1], region.ratio[1] / self.origin[1], region.height)
+        return Window(x, y, fx, fy, region.width, region.height)
+
+
 def nearest_finer(levels: tuple[Level, ...], ratio: tuple[float, float]) -> Level:
     """The coarsest level that is not coarser than `ratio` level-0 pixels per pixel (2 % allowed), else level 0."""
     wanted = min(ratio) * _TOLERANCE
     return max((level for level in levels if level.downsample <= wanted), key=lambda level: level.downsample, default=levels[0])
 
 
-def read_scaled(
-    source: TileSource,
-    levels: tuple[Level, ...],
-    cache: TileCache,
-    region: Region,
-    out: NDArray[np.uint8] | None = None,
-    *,
-    keep: bool = True,
-) -> NDArray[np.uint8]:
-    """Read a region, (height, width, 3) uint8; area mean where it is shrunk, white outside the slide.
+def scale_for(pyramid: Pyramid, ratio: tuple[float, float], *, dct: bool) -> Scale:
+    """Where to read `ratio` level-0 pixels per pixel; with `dct` the decoder shrinks as far as it can."""
+    stored = pyramid.stored
+    level, whole = nearest_finer(stored, ratio), 1
+    origin = stored[0].width / level.width, stored[0].height / level.height
+    if dct:
+        level, whole = pyramid.coarsest_reduced(level, min(ratio[0] / origin[0], ratio[1] / origin[1]) * _TOLERANCE)
+    return Scale(level, (origin[0] * whole, origin[1] * whole))
 
-    Where the level, or whole blocks of its pixels, fit so well that nothing moves by more than half a pixel of the result,
-    pixels are taken (or averaged) as stored; everywhere else fractions of pixels count.
-    """
-    if out is None:
-        out = np.empty((region.height, region.width, 3), np.uint8)
-    level = nearest_finer(levels, region.ratio)
-    scale = levels[0].width / level.width, levels[0].height / level.height
-    x, fx = _snap(region.x / scale[0], region.ratio[0] / scale[0], region.width)
-    y, fy = _snap(region.y / scale[1], region.ratio[1] / scale[1], region.height)
+
+def read_scaled(tiles: Tiles, window: Window, out: NDArray[np.uint8]) -> None:
+    """Read a window into `out` (height, width, 3) uint8; area mean where it is shrunk, white outside the slide."""
+    x, y, fx, fy, width, height = window
     if fx == fy == 1:
-        return read_window(source, level, cache, Box(round(x), round(y), region.width, region.height), out=out, keep=keep)
-    side = max(1, int(math.sqrt(_BLOCK_PIXELS) / max(fx, fy)))
-    for top in range(0, region.height, side):
-        for left in range(0, region.width, side):
-            part = out[top : top + side, left : left + side]
-            height, width = part.shape[:2]
-            x0, y0 = x + left * fx, y + top * fy
-            box, window = around(x0, y0, x0 + width * fx, y0 + height * fy)
-            part[...] = resample(read_window(source, level, cache, box, keep=keep), window, (width, height))
-    return out
+        read_window(tiles, window.box, out)
+    elif window.whole:
+        read_means(tiles, window.box, (round(fx), round(fy)), out)
+    else:
+        box, inner = around(x, y, x + width * fx, y + height * fy)
+        pixels = read_window(tiles, box, scratch("window", (box.height, box.width, 3)))
+        resample(pixels, inner, (width, height), out)
+
+
+def blocks(window: Window, level: Level) -> list[tuple[Window, Box]]:
+    """A window in pieces that need little memory each, ending where tiles end if they can; and their places in the result."""
+    sides = []
+    for factor, tile in zip((window.fx, window.fy), level.tile_size, strict=True):
+        side, step = max(1, int(math.sqrt(_BLOCK_PIXELS) / factor)), max(1, round(tile / factor))
+        sides.append(side - side % step if side > step else side)
+    pieces = []
+    for top in range(0, window.height, sides[1]):
+        for left in range(0, window.width, sides[0]):
+            width, height = min(sides[0], window.width - left), min(sides[1], window.height - top)
+            x, y = window.x + left * window.fx, window.y + top * window.fy
+            pieces.append((Window(x, y, window.fx, window.fy, width, height), Box(left, top, width, height)))
+    return pieces
 
 
 def _snap(start: float, factor: float, count: int) -> tuple[float, float]:

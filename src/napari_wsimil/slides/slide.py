@@ -3,77 +3,32 @@
 from __future__ import annotations
 
 import hashlib
-import os
-import threading
-import warnings
-from concurrent.futures import ThreadPoolExecutor
+import weakref
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from napari_wsimil.errors import SlideError, SlideWarning
+from napari_wsimil.errors import SlideError
 from napari_wsimil.slides._associated import AssociatedImages
-from napari_wsimil.slides._cache import TileCache
+from napari_wsimil.slides._cache import SHARED, SlideTiles
+from napari_wsimil.slides._colour import Colour, ToSRGB, check_colour
 from napari_wsimil.slides._damage import DamageReport
-from napari_wsimil.slides._levels import Pyramid
-from napari_wsimil.slides._mpp import settle
-from napari_wsimil.slides._open import Recipe, open_backend
-from napari_wsimil.slides._scaled import Region, read_scaled
-from napari_wsimil.slides._window import Box, read_window
-from napari_wsimil.slides.backends.base import TileError
+from napari_wsimil.slides._reader import Reader, Resampling, check_resampling, checked_out
+from napari_wsimil.slides._scaled import Region
+from napari_wsimil.slides._stored import StoredTiles, stamp
+from napari_wsimil.slides._window import Box
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from numpy.typing import ArrayLike, NDArray
 
     from napari_wsimil.slides._dask import WindowArray
     from napari_wsimil.slides._mpp import PixelSize
+    from napari_wsimil.slides._open import Recipe
     from napari_wsimil.slides.backends.base import Backend, Level
-
-_RUN = 8
-"""Patches that one thread reads in a row; neighbours share tiles."""
-
-
-def open_slide(path: str | Path, *, mpp: float | tuple[float, float] | None = None, backend: str | None = None) -> Slide:
-    """Open a slide; reads what it says of itself and no pixels.
-
-    Parameters
-    ----------
-    path
-        A slide file, or the folder of one DICOM series.
-    mpp
-        µm per pixel of level 0, one number or (x, y); overrides what the file says.
-    backend
-        "tiff", "openslide" or "dicom"; by default the one that the content of the file calls for.
-
-    Raises
-    ------
-    SlideError
-        It is no slide that can be read; one sentence says why.
-
-    Warns
-    -----
-    SlideWarning
-        The file states a pixel size that can't be true.
-    """
-    path = Path(path).expanduser()
-    opened, notices = open_backend(path, backend)
-    try:
-        pixel_size = settle(path.name, opened.metadata, mpp)
-    except BaseException:
-        opened.close()
-        raise
-    return Slide(opened, pixel_size, (*notices, *pixel_size.notices), Recipe(str(path.absolute()), mpp, backend))
-
-
-def _reopen(recipe: Recipe) -> Slide:
-    """Open again where a pickle arrives; the user was warned where it was opened first."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", SlideWarning)
-        return open_slide(recipe.path, mpp=recipe.mpp, backend=recipe.backend)
 
 
 class Slide:
@@ -87,7 +42,7 @@ class Slide:
     path, name
         The file or folder, and its name without suffix.
     backend
-        "tiff", "openslide" or "dicom".
+        "tiff", "openslide", "dicom", "ome-zarr" or "czi".
     levels
         The stored levels, finest first.
     width, height
@@ -98,6 +53,8 @@ class Slide:
         Who says so: "vendor", "ome", "dicom", "tiff", "user" or None.
     vendor, objective_power, properties
         What the file says of itself.
+    icc_profile
+        What the colours mean, as the bytes of an ICC profile; None where the file does not say.
     associated_images
         name -> (rows, columns, 3) uint8, read when asked for. The label may show a patient's name: ask for it by name only.
     """
@@ -106,15 +63,10 @@ class Slide:
         self._backend = backend
         self._recipe = recipe
         self._notices = notices
-        self._lock = threading.Lock()
-        self._pool: ThreadPoolExecutor | None = None
-        self._closed = False
-        self._cache = TileCache()
         self.path = Path(recipe.path)
         self._damage = DamageReport(self.path.name)
-        self.name = (
-            self.path.name.removesuffix(self.path.suffix).removesuffix(".ome") if self.path.is_file() else self.path.name
-        )
+        whole_name = self.path.is_dir() and self.path.suffix.lower() != ".zarr"
+        self.name = self.path.name if whole_name else self.path.name.removesuffix(self.path.suffix).removesuffix(".ome")
         self.backend = backend.name
         self.levels = backend.levels
         self.width, self.height = self.levels[0].width, self.levels[0].height
@@ -123,7 +75,11 @@ class Slide:
         self.objective_power = backend.metadata.objective_power
         self.properties = backend.metadata.properties
         self.associated_images: Mapping[str, NDArray[np.uint8]] = AssociatedImages(backend)
-        self._shown = Pyramid(self.levels, self._cache, self._read_stored_tile)
+        self.icc_profile = backend.metadata.icc_profile
+        # two openings share their tiles if they are of the same pixels, decoded by the same code, in a file that did not change
+        self._cache = SlideTiles(SHARED, f"{self.fingerprint} {backend.name} {type(backend).__name__} {stamp(self.path)}")
+        self._reader = Reader(StoredTiles(backend, self.path, self._damage), self._cache)
+        weakref.finalize(self, self._cache.close).atexit = False
 
     def __repr__(self) -> str:
         mpp = "mpp unknown" if self.mpp is None else f"{self.mpp[0]:.4g} µm/px"
@@ -143,9 +99,19 @@ class Slide:
         return digest.hexdigest()[:32]
 
     def read_region(
-        self, x: float, y: float, width: int, height: int, mpp: float | None = None, level: int | None = None
+        self,
+        x: float,
+        y: float,
+        width: int,
+        height: int,
+        mpp: float | None = None,
+        level: int | None = None,
+        *,
+        resampling: Resampling = "area",
+        colour: Colour = "raw",
+        out: NDArray[np.uint8] | None = None,
     ) -> NDArray[np.uint8]:
-        """Read a rectangle.
+        """Read a rectangle; large ones are read by several threads.
 
         Parameters
         ----------
@@ -158,6 +124,14 @@ class Slide:
             counts as equal); enlarged only where level 0 itself is coarser.
         level
             Read this stored level as it is. Without `mpp` and `level`: level 0.
+        resampling
+            "area": the exact area mean. "dct": where no level is stored at `mpp`, libjpeg decodes the finer one at a half, a
+            quarter or an eighth (44 to 50 dB from the area mean, and much faster), and what is left to shrink is the area
+            mean; the same as "area" for files that are not JPEG.
+        colour
+            "raw" as stored, or "srgb" by the slide's ICC profile, after resampling; the same as "raw" without a profile.
+        out
+            (height, width, 3) uint8 to write to; made where None.
 
         Returns
         -------
@@ -166,16 +140,17 @@ class Slide:
         Raises
         ------
         SlideError
-            Both or an unknown level given, or `mpp` given for a slide that does not know its own.
+            Both or an unknown level given, or `mpp` given for a slide that does not know its own; an unusable ICC profile.
         """
         if mpp is not None:
             if level is not None:
                 raise SlideError("Give either mpp or level to read a region, not both.")
-            return self.read_downsampled(x, y, width, height, self.ratio(mpp))
+            ratio = self.ratio(mpp)
+            return self.read_downsampled(x, y, width, height, ratio, resampling=resampling, colour=colour, out=out)
         about = self._level(level or 0)
         scale_x, scale_y = self.width / about.width, self.height / about.height
         box = Box(int(np.floor(x / scale_x + 0.5)), int(np.floor(y / scale_y + 0.5)), width, height)
-        return self.read_level_window(about, box)
+        return self.read_level_window(about, box, colour=colour, out=out)
 
     def ratio(self, mpp: float) -> tuple[float, float]:
         """Level-0 pixels per pixel at `mpp`, in x and y.
@@ -192,66 +167,102 @@ class Slide:
         return mpp / self.mpp[0], mpp / self.mpp[1]
 
     def read_downsampled(
-        self, x: float, y: float, width: int, height: int, ratio: tuple[float, float], *, keep: bool = True
+        self,
+        x: float,
+        y: float,
+        width: int,
+        height: int,
+        ratio: tuple[float, float],
+        *,
+        keep: bool = True,
+        resampling: Resampling = "area",
+        colour: Colour = "raw",
+        out: NDArray[np.uint8] | None = None,
     ) -> NDArray[np.uint8]:
         """Read like `read_region` at an mpp, for slides without one: `ratio` is level-0 pixels per result pixel, in x and y."""
-        return read_scaled(self._shown, self.levels, self._cache, Region(x, y, width, height, ratio), keep=keep)
+        check_resampling(resampling)
+        out = checked_out(out, (height, width, 3), "Pixels")
+        self._reader.scaled(Region(x, y, width, height, ratio), out, keep=keep, resampling=resampling)
+        return self._coloured(out, colour)
 
-    def read_patches(self, xy: ArrayLike, size: int, mpp: float, out: NDArray[np.uint8] | None = None) -> NDArray[np.uint8]:
-        """Read many square patches in a pool of threads; the same pixels as `read_region`.
+    def read_patches(
+        self,
+        xy: ArrayLike,
+        size: int,
+        mpp: float,
+        out: NDArray[np.uint8] | None = None,
+        *,
+        resampling: Resampling = "area",
+        colour: Colour = "raw",
+    ) -> NDArray[np.uint8]:
+        """Read many square patches in a pool of threads; the same pixels as `read_region`, each tile decoded once.
 
         Parameters
         ----------
         xy
-            (n, 2) top-left corners in level-0 pixels.
+            (n, 2) top-left corners in level-0 pixels, in any order.
         size, mpp
             Side in pixels at `mpp` µm per pixel.
         out
             (n, size, size, 3) uint8 to write to; made where None.
+        resampling, colour
+            See `read_region`.
         """
+        check_resampling(resampling)
         corners = np.asarray(xy, dtype=np.float64).reshape(-1, 2)
-        shape = (len(corners), size, size, 3)
-        if out is None:
-            out = np.empty(shape, np.uint8)
-        elif out.shape != shape or out.dtype != np.uint8:
-            raise SlideError(f"Patches of shape {shape} uint8 do not fit into an array of {out.shape} {out.dtype}.")
-        ratio = self.ratio(mpp)
+        out = checked_out(out, (len(corners), size, size, 3), "Patches")
+        self._reader.patches(corners, self.ratio(mpp), out, resampling)
+        return self._coloured(out, colour)
 
-        def read_run(start: int) -> None:
-            for row in range(start, min(start + _RUN, len(corners))):
-                region = Region(float(corners[row, 0]), float(corners[row, 1]), size, size, ratio)
-                read_scaled(self._shown, self.levels, self._cache, region, out[row], keep=False)
+    def warm(self, level: Level | int, box: Box, should_stop: Callable[[], bool] = lambda: False) -> None:
+        """Decode the tiles of a window into the cache, for a viewer that will want them soon.
 
-        for _ in self._threads().map(read_run, range(0, len(corners), _RUN)):
-            pass
-        return out
+        Parameters
+        ----------
+        level
+            Of the pyramid, or its index in `pyramid()`.
+        box
+            (x, y, width, height) in pixels of that level.
+        should_stop
+            Asked before each tile.
+        """
+        about = self._reader.pyramid.levels[level] if isinstance(level, int) else level
+        self._reader.warm(about, Box(*box), should_stop)
 
-    def dask(self, level: int) -> WindowArray:
+    def dask(self, level: int, colour: Colour = "raw") -> WindowArray:
         """A stored level as a Dask array (rows, columns, 3) uint8; slicing it costs what the window costs."""
-        return self._array(self._level(level))
+        return self._array(self._level(level), colour)
 
-    def pyramid(self) -> list[WindowArray]:
+    def pyramid(self, colour: Colour = "raw") -> list[WindowArray]:
         """Arrays for display, finest first: the stored levels completed to steps of about 2, down to <= 1024 px."""
-        return [self._array(level) for level in self._shown.levels]
+        return [self._array(level, colour) for level in self._reader.pyramid.levels]
 
     @property
     def pyramid_downsamples(self) -> list[float]:
         """Level-0 pixels per pixel of each array of `pyramid`."""
-        return [level.downsample for level in self._shown.levels]
+        return [level.downsample for level in self._reader.pyramid.levels]
 
-    def read_level_window(self, level: Level, box: Box) -> NDArray[np.uint8]:
+    def read_level_window(
+        self, level: Level, box: Box, *, colour: Colour = "raw", out: NDArray[np.uint8] | None = None
+    ) -> NDArray[np.uint8]:
         """A window of a stored or virtual level, in pixels of that level."""
-        return read_window(self._shown, level, self._cache, box)
+        out = checked_out(out, (box.height, box.width, 3), "Pixels")
+        return self._coloured(self._reader.window(level, box, out), colour)
+
+    @cached_property
+    def _to_srgb(self) -> ToSRGB | None:
+        return ToSRGB(self.icc_profile, self.path.name) if self.icc_profile else None
+
+    def _coloured(self, pixels: NDArray[np.uint8], colour: Colour) -> NDArray[np.uint8]:
+        check_colour(colour)
+        if colour == "srgb" and self._to_srgb is not None:
+            self._to_srgb.apply(pixels)
+        return pixels
 
     def close(self) -> None:
         """Release the file; reads under way finish, later ones raise `SlideError`. May be called twice."""
-        with self._lock:
-            self._closed = True
-            pool, self._pool = self._pool, None
-        if pool is not None:
-            pool.shutdown(wait=True, cancel_futures=True)
+        self._reader.close()
         self._backend.close()
-        self._cache.clear()
 
     def __enter__(self) -> Self:
         return self
@@ -260,33 +271,17 @@ class Slide:
         self.close()
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _reopen, (self._recipe,)
+        from napari_wsimil.slides.opening import reopen
 
-    def _array(self, level: Level) -> WindowArray:
+        return reopen, (self._recipe,)
+
+    def _array(self, level: Level, colour: Colour) -> WindowArray:
         from napari_wsimil.slides._dask import level_array
 
-        return level_array(self, level)
+        check_colour(colour)
+        return level_array(self, level, colour)
 
     def _level(self, index: int) -> Level:
         if not 0 <= index < len(self.levels):
             raise SlideError(f"{self.path.name} has levels 0 to {len(self.levels) - 1}, not {index}.")
         return self.levels[index]
-
-    def _threads(self) -> ThreadPoolExecutor:
-        with self._lock:
-            if self._closed:
-                raise SlideError(f"{self.path.name} was closed; open the slide again to read from it.")
-            if self._pool is None:
-                self._pool = ThreadPoolExecutor(min(8, os.cpu_count() or 1), thread_name_prefix="wsi-read")
-            return self._pool
-
-    def _read_stored_tile(
-        self, level: int, column: int, row: int, scratch: NDArray[np.uint8] | None = None
-    ) -> NDArray[np.uint8] | None:
-        if self._closed:
-            raise SlideError(f"{self.path.name} was closed; open the slide again to read from it.")
-        try:
-            return self._backend.read_tile(level, column, row, scratch)
-        except TileError as error:
-            self._damage.add(self.levels[level], column, row, error)
-            return None
