@@ -11,6 +11,17 @@ import pytest
 from napari_wsimil.inference import PatchScores, Progress, SlidePrediction
 
 
+@pytest.fixture(autouse=True)
+def own_preferences(tmp_path_factory, monkeypatch):
+    """The plugin's preferences, in a folder of the test, of a user who was told about smooth panning."""
+    from napari.settings import get_plugin_settings
+
+    monkeypatch.setattr("napari.settings._PLUGIN_SETTINGS", {})
+    slides = get_plugin_settings("napari-wsimil", path_dir=tmp_path_factory.mktemp("settings")).slides
+    slides.tell_smooth_panning = False
+    return slides
+
+
 @pytest.fixture(scope="session")
 def sample(tmp_path_factory):
     from napari_wsimil.samples import make_sample_slide

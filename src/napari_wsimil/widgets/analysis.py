@@ -27,6 +27,7 @@ from napari_wsimil.widgets.parts import Fold, colour_as_error, follow, form, say
 from napari_wsimil.widgets.result_panel import ResultPanel
 from napari_wsimil.widgets.results import fly_to, prediction_on, show_prediction
 from napari_wsimil.widgets.slide_chooser import SlideChooser
+from napari_wsimil.widgets.slide_view import watch
 from napari_wsimil.widgets.words import progress_text
 
 if TYPE_CHECKING:
@@ -75,6 +76,7 @@ class SlideAnalysis(QWidget):
         self.result = ResultPanel()
         self._name_parts()
         self._lay_out()
+        watch(napari_viewer)
         self._connect()
         self._follow_slide()
 
@@ -199,10 +201,7 @@ class SlideAnalysis(QWidget):
         colour_as_error(self.message, self._viewer.theme)
 
     def _follow_slide(self) -> None:
-        """Another slide, or another pixel size: its scale bar, its result, and whether it can be predicted."""
-        slide = self.slides.slide
-        if slide is not None and slide.mpp is not None:
-            self._viewer.canvas.overlays.scale_bar.visible = True
+        """Another slide, or another pixel size: its result, and whether it can be predicted."""
         self._show_result()
         self._follow_state()
 

@@ -48,12 +48,13 @@ def run(out: Path | None, headless: bool) -> int:
 
 
 def open_with_dock(path: Path, size: tuple[int, int] = WINDOW_SIZE) -> tuple[Any, SlideAnalysis]:
-    """A napari window of a size in px with the slide in it and the dock beside it."""
+    """A napari window of a size in px with the slide in it and the docks beside it, "Slide analysis" in front."""
     import napari
 
     viewer = napari.Viewer(title="napari-wsimil", show_welcome_screen=False)
     viewer.window.resize(*size)
-    _, dock = viewer.window.add_plugin_dock_widget("napari-wsimil", "Slide analysis")
+    viewer.window.add_plugin_dock_widget("napari-wsimil", "Slide overview")
+    _, dock = viewer.window.add_plugin_dock_widget("napari-wsimil", "Slide analysis", tabify=True)
     viewer.open(str(path), plugin="napari-wsimil")
     if dock.slides.layer is None:
         raise WsimilError(f"{path} could not be opened.")

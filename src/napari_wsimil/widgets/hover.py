@@ -1,13 +1,13 @@
-"""What the status bar says about the patch under the cursor."""
+"""What the status bar says about what is under the cursor."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from scipy.spatial import cKDTree
 
 from napari_wsimil.widgets.layers import slide_mpp
+from napari_wsimil.widgets.place import place_text
 from napari_wsimil.widgets.slide_layer import facts
 from napari_wsimil.widgets.words import share
 
@@ -57,6 +57,8 @@ class Lookup:
     """The patches of one grid by position, with the rank of each (1: highest)."""
 
     def __init__(self, scores: PatchScores) -> None:
+        from scipy.spatial import cKDTree  # takes 0.4 s, and opening a slide must not
+
         self.scores = scores
         self._tree = cKDTree(scores.xy + scores.size_level0 / 2) if len(scores) else None
         values = scores.values if scores.values.ndim == 1 else scores.values[:, 0]
@@ -81,26 +83,29 @@ class Lookup:
 
 
 def follow_cursor(viewer: Any) -> None:
-    """From now on the viewer's status bar tells the scores of the patch under the cursor; a second call changes nothing.
+    """From now on the viewer's status bar tells what is under the cursor: the scores of the patch, and the place on the slide.
 
-    napari computes the text of the active layer in a thread and then sets `viewer.status`. Setting a text from a mouse callback
-    would be overwritten by that; following the event comes last, whichever layer is active.
+    A second call changes nothing. napari computes the text of the active layer in a thread and then sets `viewer.status`.
+    Setting a text from a mouse callback would be overwritten by that; following the event comes last, whichever layer is
+    active.
     """
     if any(getattr(callback, "tells_patch", False) for callback in viewer.events.status.callbacks):
         return
     cursor = CursorText(viewer)
+    line = ""
 
-    def add_patch(event: Any) -> None:
+    def add_place(event: Any) -> None:
+        nonlocal line
         status = event.value
         told = status.get("coordinates", "") if isinstance(status, dict) else status
         # Off the canvas the position is an old one, and the text is napari's own.
-        text = cursor.text() if viewer.mouse_over_canvas and not told.startswith("Attention ") else ""
-        if text:
-            line = f"{text}    {told}"
+        parts = [cursor.text(), place_text(viewer)] if viewer.mouse_over_canvas and told != line else []
+        if any(parts):
+            line = "    ".join([*filter(None, parts), told])
             viewer.status = {**status, "coordinates": line} if isinstance(status, dict) else line
 
-    add_patch.tells_patch = True  # type: ignore[attr-defined]
-    viewer.events.status.connect(add_patch)
+    add_place.tells_patch = True  # type: ignore[attr-defined]
+    viewer.events.status.connect(add_place)
 
 
 class CursorText:

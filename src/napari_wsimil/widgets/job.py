@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from napari.qt.threading import GeneratorWorker, create_worker
 from qtpy.QtCore import QObject
@@ -59,12 +59,20 @@ class _Worker(GeneratorWorker):  # type: ignore[misc]
     """A worker that closes its steps in its own thread when it is stopped, so that files and threads are let go at once."""
 
     steps: Steps
+    at_work: ClassVar[set[_Worker]] = set()
 
     def work(self) -> Any:
+        self.at_work.add(self)
         try:
             return super().work()
         finally:
             self.steps.close()
+            self.at_work.discard(self)
+
+
+def any_running() -> bool:
+    """Whether a prediction is running in any window; may be asked from any thread."""
+    return bool(_Worker.at_work)
 
 
 class Job(QObject):

@@ -10,6 +10,7 @@ from qtpy.QtWidgets import (
     QComboBox,
     QFormLayout,
     QLabel,
+    QLayout,
     QPushButton,
     QSizePolicy,
     QStyle,
@@ -20,7 +21,7 @@ from qtpy.QtWidgets import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
 ERROR_COLOURS = {"dark": "#ff8a80", "light": "#b3261e"}
 """Readable on napari's backgrounds; its own error colour is not, on the dark one."""
@@ -112,10 +113,44 @@ def say(label: QLabel, text: str) -> None:
     label.setVisible(bool(text))
 
 
+def empty(layout: QLayout) -> None:
+    """Take all widgets out of a layout and away."""
+    while layout.count():
+        item: Any = layout.takeAt(0)
+        item.widget().hide()
+        item.widget().deleteLater()
+
+
 def follow(emitter: Any, callback: Any, until_gone: QWidget) -> None:
     """Call `callback` on an event of the viewer until the widget is destroyed; the viewer may outlive it."""
     emitter.connect(callback)
     until_gone.destroyed.connect(lambda *_: emitter.disconnect(callback))
+
+
+class LayerFollower:
+    """Calls back on the events of one layer at a time, until a widget is destroyed.
+
+    Parameters
+    ----------
+    callbacks
+        What to call, by the name of the layer's event.
+    until_gone
+        The widget that wants to know.
+    """
+
+    def __init__(self, callbacks: Mapping[str, Any], until_gone: QWidget) -> None:
+        self._callbacks = callbacks
+        self._layer: Any = None
+        until_gone.destroyed.connect(lambda *_: self.turn_to(None))
+
+    def turn_to(self, layer: Any | None) -> None:
+        """Follow this layer, and no more the one before."""
+        for name, callback in self._callbacks.items():
+            if self._layer is not None:
+                getattr(self._layer.events, name).disconnect(callback)
+            if layer is not None:
+                getattr(layer.events, name).connect(callback)
+        self._layer = layer
 
 
 def combo_item(combo: QComboBox, row: int) -> Any:

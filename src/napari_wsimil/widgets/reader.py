@@ -8,12 +8,16 @@ from typing import TYPE_CHECKING, Any
 from napari.utils.notifications import show_error, show_warning
 
 from napari_wsimil.errors import WsimilError
+from napari_wsimil.slides import whole_slide
+from napari_wsimil.slides.backends.czi import is_brightfield, is_czi
+from napari_wsimil.slides.backends.ngff import has_rgb_image, is_ome_zarr
 from napari_wsimil.widgets.slide_layer import facts, open_quietly, slide_layer
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from napari_wsimil.inference import SlidePrediction
+    from napari_wsimil.slides import Slide
 
     LayerData = tuple[Any, ...]
     Reader = Callable[[Any], list[LayerData]]
@@ -43,14 +47,22 @@ def get_reader(path: str | list[str]) -> Reader | None:
 
 def looks_like_slide(path: Path) -> bool:
     """Whether `path` should be opened as a slide; reads a few kilobytes at most."""
-    if path.is_dir():
-        return any(_is_dicom_slide(file) for file in sorted(path.iterdir())[:50] if file.is_file())
+    path = whole_slide(path)
     suffix = path.suffix.lower()
     if suffix in SCANNER_SUFFIXES:
         return True
-    if suffix in {".tif", ".tiff", ".tf8", ".btf"}:
+    if suffix in {".tif", ".tiff", ".tf8", ".btf"} and path.is_file():
         return _is_slide_tiff(path)
-    return _is_dicom_slide(path)
+    try:
+        # of formats that hold images of any kind only the brightfield ones: the others have readers of their own
+        if is_ome_zarr(path):
+            return has_rgb_image(path)
+        if is_czi(path):
+            return is_brightfield(path)
+        files = sorted(path.iterdir())[:50] if path.is_dir() else [path]
+    except OSError:
+        return False
+    return any(_is_dicom_slide(file) for file in files)
 
 
 def _is_slide_tiff(path: Path) -> bool:
@@ -78,13 +90,23 @@ def read_slide(path: str) -> list[LayerData]:
     """One slide layer; or one sentence in a notification and no layer."""
     try:
         slide = open_quietly(path)
-        layer = slide_layer(slide)
+        layer = _prepared_layer(slide)
     except WsimilError as error:
         show_error(str(error))
         return NOTHING
+    _prepare_current_viewer()
     for notice in slide.notices:
         show_warning(notice)
     return [layer]
+
+
+def _prepared_layer(slide: Slide) -> LayerData:
+    """The layer of a slide in the colours of the preferences, with what napari reads first at hand."""
+    from napari_wsimil.widgets.preferences import colour_for
+    from napari_wsimil.widgets.warm_up import warm_up
+
+    warm_up(slide)
+    return slide_layer(slide, colour_for(slide))
 
 
 def read_prediction(path: str) -> list[LayerData]:
@@ -106,11 +128,11 @@ def _prepare_current_viewer() -> None:
     from napari import current_viewer
 
     from napari_wsimil.widgets.boxes import keep_readable
-    from napari_wsimil.widgets.hover import follow_cursor
+    from napari_wsimil.widgets.slide_view import watch
 
     viewer = current_viewer()
     if viewer is not None:
-        follow_cursor(viewer)
+        watch(viewer)
         keep_readable(viewer)
 
 
@@ -130,7 +152,7 @@ def _slide_beneath(prediction: SlidePrediction, saved: Path) -> list[LayerData]:
             except WsimilError:
                 continue
             if slide.fingerprint == told.get("fingerprint"):
-                return [slide_layer(slide)]
+                return [_prepared_layer(slide)]
     name = recorded.name or "of this prediction"
     show_warning(f"The slide {name} was not found, so its result is shown without it; open the slide to see both.")
     return []

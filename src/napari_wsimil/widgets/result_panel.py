@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from qtpy.QtCore import Qt, Signal  # type: ignore[attr-defined]
 from qtpy.QtWidgets import (
@@ -20,7 +20,7 @@ from qtpy.QtWidgets import (
 
 from napari_wsimil.widgets.hover import Lookup
 from napari_wsimil.widgets.layers import top_regions
-from napari_wsimil.widgets.parts import text_label
+from napari_wsimil.widgets.parts import empty, text_label
 from napari_wsimil.widgets.words import cost_text, share
 
 if TYPE_CHECKING:
@@ -78,11 +78,7 @@ class ResultPanel(QWidget):
         column.addWidget(self.export_button)
 
     def _show_bars(self, prediction: SlidePrediction) -> None:
-        while self.bars.count():
-            item: Any = self.bars.takeAt(0)
-            widget = item.widget()
-            widget.hide()
-            widget.deleteLater()
+        empty(self.bars)
         for row, (name, probability) in enumerate(prediction.probabilities.items()):
             bar = QProgressBar()
             bar.setRange(0, 1000)

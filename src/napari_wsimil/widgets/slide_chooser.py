@@ -16,7 +16,10 @@ if TYPE_CHECKING:
     from napari_wsimil.slides import Slide
 
 ASK_FOR_MPP = "This file does not say how large a pixel is. Type it in: usually 0.25 µm at 40x, 0.5 µm at 20x."
-SLIDE_FILTER = "Slides and predictions (*.svs *.ndpi *.mrxs *.scn *.bif *.vms *.vmu *.svslide *.qptiff *.tif *.tiff *.dcm *.h5)"
+SLIDE_FILTER = (
+    "Slides and predictions (*.svs *.ndpi *.mrxs *.scn *.bif *.vms *.vmu *.svslide *.qptiff *.tif *.tiff *.dcm *.czi *.ozx "
+    "zarr.json .zattrs *.h5)"
+)
 NO_SLIDE = "Press Open… or drop a slide on this window."
 
 
@@ -50,7 +53,7 @@ class SlideChooser(QWidget):
         self.notice.setObjectName("slide_notice")
         self._lay_out()
         self.combo.currentIndexChanged.connect(self._show)
-        self.open_button.clicked.connect(self._ask_which)
+        self.open_button.clicked.connect(lambda: ask_for_slide(self, viewer))
         self.edit_button.toggled.connect(self._edit)
         self.mpp_field.valueChanged.connect(self._typed)
         for event in (viewer.layers.events.inserted, viewer.layers.events.removed, viewer.layers.events.renamed):
@@ -122,16 +125,6 @@ class SlideChooser(QWidget):
         say(self.notice, notices if known or slide is None else ASK_FOR_MPP)
         self.changed.emit()
 
-    def _ask_which(self) -> None:
-        """Let the user choose a file, and open it with this plugin: napari's own reader would read the whole slide."""
-        dialog = QFileDialog(self, "Open a whole-slide image")
-        dialog.setOption(QFileDialog.Option.DontUseNativeDialog)
-        dialog.setFileMode(QFileDialog.FileMode.ExistingFile)
-        dialog.setNameFilters([SLIDE_FILTER, "All files (*)"])
-        dialog.fileSelected.connect(lambda path: self._viewer.open(path, plugin="napari-wsimil"))
-        dialog.finished.connect(dialog.deleteLater)
-        dialog.open()
-
     def _edit(self, on: bool) -> None:
         self.edit_button.setText("Done" if on else "Change…")
         self.mpp_field.setVisible(on)
@@ -148,9 +141,19 @@ class SlideChooser(QWidget):
             return
         self.size_label.setText(mpp_text(slide.mpp, slide.mpp_source))
         say(self.notice, "")
-        self._viewer.canvas.overlays.scale_bar.visible = True
         self._viewer.reset_view()
         self.changed.emit()
+
+
+def ask_for_slide(parent: QWidget, viewer: Any) -> None:
+    """Let the user choose a file, and open it with this plugin: napari's own reader would read the whole slide."""
+    dialog = QFileDialog(parent, "Open a whole-slide image")
+    dialog.setOption(QFileDialog.Option.DontUseNativeDialog)
+    dialog.setFileMode(QFileDialog.FileMode.ExistingFile)
+    dialog.setNameFilters([SLIDE_FILTER, "All files (*)"])
+    dialog.fileSelected.connect(lambda path: viewer.open(path, plugin="napari-wsimil"))
+    dialog.finished.connect(dialog.deleteLater)
+    dialog.open()
 
 
 def _mpp_field() -> QDoubleSpinBox:

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from napari_wsimil.slides import Slide
+    from napari_wsimil.slides._colour import Colour
 
 KEY = "wsimil"
 """Where this plugin keeps its own facts in `layer.metadata`."""
@@ -35,14 +36,24 @@ def open_quietly(path: str | Path, mpp: float | tuple[float, float] | None = Non
         return open_slide(path, mpp=mpp)
 
 
-def slide_layer(slide: Slide) -> tuple[list[Any], dict[str, Any], str]:
-    """One multiscale RGB image, placed in µm with the slide's first pixel at 0, as a napari LayerData tuple."""
+def slide_layer(slide: Slide, colour: Colour = "raw") -> tuple[list[Any], dict[str, Any], str]:
+    """One multiscale RGB image, placed in µm with the slide's first pixel at 0, as a napari LayerData tuple.
+
+    Parameters
+    ----------
+    slide
+        The open slide.
+    colour
+        "raw" as scanned, or "srgb" by the slide's ICC profile; for the eyes only, models always read raw pixels.
+    """
     return (
-        slide.pyramid(),
+        slide.pyramid(colour),
         {
             "name": slide.name,
             "rgb": True,
             "multiscale": True,
+            # The slide caches its tiles itself: napari's cache of Dask results would keep every window once more, unbounded.
+            "cache": False,
             # A list of arrays has no dtype: napari would rescan the pixels for a range.
             "contrast_limits": (0, 255),
             # napari draws without mip-maps, so that "nearest" sparkles when zoomed out.
