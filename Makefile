@@ -4,6 +4,7 @@ PYTEST_ARGS ?=
 VENV := .venv
 PY := $(VENV)/bin/python
 STAMP := $(VENV)/.installed
+PEERS := $(VENV)/peers
 
 # A virtual screen with OpenGL. Wayland is taken out of Qt's sight, so that its windows really go there.
 SCREEN := env -u WAYLAND_DISPLAY QT_QPA_PLATFORM=xcb xvfb-run -a -s "-screen 0 1600x1000x24 +extension GLX"
@@ -13,13 +14,14 @@ HAS_DISPLAY := macOS
 SCREEN :=
 endif
 
-.PHONY: help demo test lint bench accuracy bundled-model clean system-packages
+.PHONY: help demo test lint bench bench-io accuracy bundled-model clean system-packages
 
 help:
 	@echo "make demo           open the sample slide and predict (without a display: picture and files in demo-output/)"
 	@echo "make test           every test, the window's included, and the linters"
 	@echo "make lint           the linters alone: ruff, mypy, import-linter"
 	@echo "make bench          measure speed"
+	@echo "make bench-io       measure how slides are read and shown, beside other readers (about half an hour; writes docs/speed-io.md)"
 	@echo "make accuracy       measure the bundled model on generated slides it never saw"
 	@echo "make bundled-model  train the bundled encoder and model again"
 	@echo "make clean          remove .venv and everything that was built"
@@ -40,6 +42,9 @@ lint: $(STAMP)
 bench: $(STAMP)
 	$(PY) benchmarks/speed.py
 
+bench-io: $(PEERS)/.installed
+	PYTHONPATH=$(PEERS) $(SCREEN) $(PY) benchmarks/io_all.py --out docs/speed-io.md
+
 accuracy: $(STAMP)
 	$(PY) benchmarks/bundled_model.py
 
@@ -58,4 +63,9 @@ $(STAMP): pyproject.toml constraints.txt scripts/system-packages | system-packag
 	$(PYTHON) -m venv $(VENV)
 	$(PY) -m pip install --quiet --upgrade pip
 	$(PY) -m pip install --quiet --constraint constraints.txt --editable '.[all]' --group test --group lint
+	touch $@
+
+# In a folder of their own: a plugin among them would read slides in the tests too.
+$(PEERS)/.installed: $(STAMP)
+	$(PY) -m pip install --quiet --upgrade --no-deps --constraint constraints.txt --target $(PEERS) --group bench
 	touch $@
