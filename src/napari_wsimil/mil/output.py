@@ -104,11 +104,20 @@ class MILModel(nn.Module):
         target
             () int64, the class of the slide, on the model's device.
         class_weights
-            (C,) weights of the classes in the bag's loss, or None.
+            (C,) by which the bag's loss is multiplied, each class by its own, or None.
         """
         output = self(bag)
-        loss = functional.cross_entropy(precise(output.logits[None]), target[None], class_weights)
+        loss = label_loss(output.logits, target, class_weights)
         return Losses(loss, {"bag": loss}, output)
+
+
+def label_loss(logits: Tensor, target: Tensor, class_weights: Tensor | None = None) -> Tensor:
+    """Cross-entropy of one slide's logits, (C,) or the mean of several (n, C), times the weight of its class.
+
+    PyTorch's mean divides by the weights again, so that with one slide in a step they would do nothing.
+    """
+    table = precise(logits.reshape(-1, logits.shape[-1]))
+    return functional.cross_entropy(table, target.expand(len(table)), class_weights, reduction="none").mean()
 
 
 def finest_features(bag: Bag, like: Tensor) -> tuple[float, Tensor]:

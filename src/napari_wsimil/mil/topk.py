@@ -22,6 +22,12 @@ if TYPE_CHECKING:
 _PAIRS = 1024
 """Entries of T whose rows are multiplied at once: some megabytes for 4 children of 1024 numbers each."""
 
+_ROWS = 16
+"""Rows of T in one block."""
+
+_EMPTIEST = 32
+"""How much larger than what is in them blocks may be until single entries are the cheaper way."""
+
 
 class SoftSelection(NamedTuple):
     """The matrix T (K, N) by its entries: `weights` (n,) at rows `chosen` (n,) and columns `candidates` (n,), rows in order."""
@@ -143,17 +149,69 @@ class _Mix(Function):
         gradient = gradients[0].to(weights.dtype)
         to_weights = to_table = None
         if ctx.needs_input_grad[0]:
-            parts = zip(chosen.split(_PAIRS), candidates.split(_PAIRS), strict=True)
-            to_weights = torch.cat([torch.einsum("nd,nd->n", gradient[row], table[of].to(weights.dtype)) for row, of in parts])
+            to_weights = _products_at(gradient, table, chosen, candidates)
         if ctx.needs_input_grad[1]:
             order = candidates.argsort(stable=True)
             to_table = _product(weights[order], gradient, candidates[order], chosen[order], len(table)).to(table.dtype)
         return to_weights, to_table, None, None, None
 
 
+class _Band(NamedTuple):
+    """Some following rows of a sparse matrix: its `entries`, all of them in the columns `first` to `last`."""
+
+    rows: slice
+    entries: slice
+    columns: slice
+
+
+def _bands(rows: Tensor, columns: Tensor, count: int) -> list[_Band] | None:
+    """The matrix with entries at (rows, columns), `count` rows and sorted by them, as bands; None where these are too empty.
+
+    The k-th smallest of the chosen indices varies little between the draws, so that the entries of T lie along its diagonal.
+    Dense products of blocks there need no copies of rows of the table, which sparse ones do for every entry.
+    """
+    starts = torch.arange(0, count + _ROWS, _ROWS, device=rows.device)
+    lowest, highest = (
+        torch.full((len(starts),), fill, device=rows.device).scatter_reduce(0, rows // _ROWS, columns, reduce)
+        for fill, reduce in ((torch.iinfo(columns.dtype).max, "amin"), (-1, "amax"))
+    )
+    edges = torch.searchsorted(rows, starts)
+    numbers = zip(*torch.stack([starts[:-1], edges[:-1], edges[1:], lowest[:-1], highest[:-1] + 1]).tolist(), strict=True)
+    bands = [
+        _Band(slice(row, min(row + _ROWS, count)), slice(begin, end), slice(low, high))
+        for row, begin, end, low, high in numbers
+        if end > begin
+    ]
+    return bands if _ROWS * sum(b.columns.stop - b.columns.start for b in bands) <= _EMPTIEST * len(rows) else None
+
+
 def _product(weights: Tensor, table: Tensor, rows: Tensor, columns: Tensor, count: int) -> Tensor:
     """(count, d) product of the sparse matrix with entries `weights`, sorted by `rows`, and a table (n, d)."""
-    size = (count, len(table))
-    matrix = torch.sparse_coo_tensor(torch.stack([rows, columns]), weights, size, is_coalesced=True, check_invariants=False)
     with torch.autocast(weights.device.type, enabled=False):
-        return matrix @ table.to(weights.dtype)
+        bands = _bands(rows, columns, count)
+        if bands is None:
+            size = (count, len(table))
+            matrix = torch.sparse_coo_tensor(
+                torch.stack([rows, columns]), weights, size, is_coalesced=True, check_invariants=False
+            )
+            return matrix @ table.to(weights.dtype)
+        product = weights.new_zeros(count, table.shape[1])
+        for band in bands:
+            block = weights.new_zeros(band.rows.stop - band.rows.start, band.columns.stop - band.columns.start)
+            block[rows[band.entries] - band.rows.start, columns[band.entries] - band.columns.start] = weights[band.entries]
+            torch.mm(block, table[band.columns].to(weights.dtype), out=product[band.rows])
+        return product
+
+
+def _products_at(left: Tensor, right: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
+    """(n,) products of rows of `left` (k, d) and of `right` (m, d): the entries (rows, columns) of left right^T."""
+    with torch.autocast(left.device.type, enabled=False):
+        bands = _bands(rows, columns, len(left))
+        if bands is None:
+            pairs = zip(rows.split(_PAIRS), columns.split(_PAIRS), strict=True)
+            return torch.cat([torch.linalg.vecdot(left[row], right[column].to(left.dtype)) for row, column in pairs])
+        found = left.new_empty(len(rows))
+        for band in bands:
+            block = left[band.rows] @ right[band.columns].to(left.dtype).T
+            found[band.entries] = block[rows[band.entries] - band.rows.start, columns[band.entries] - band.columns.start]
+        return found

@@ -11,9 +11,8 @@ from torch.nn import functional
 from napari_wsimil.mil.attention import GatedAttention
 from napari_wsimil.mil.chunks import attention_pool
 from napari_wsimil.mil.method import Method
-from napari_wsimil.mil.output import Losses, MILModel, MILOutput, finest_features
+from napari_wsimil.mil.output import Losses, MILModel, MILOutput, finest_features, label_loss
 from napari_wsimil.mil.parameters import Parameters, parameter
-from napari_wsimil.mil.precision import precise
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -75,8 +74,8 @@ class ACMIL(MILModel):
     def losses(self, bag: Bag, target: Tensor, class_weights: Tensor | None = None) -> Losses:
         """Cross-entropy of the slide and of each branch, and how much the branches' attentions are alike."""
         output, branch_logits, weights = self._answer(bag)
-        of_bag = functional.cross_entropy(precise(output.logits[None]), target[None], class_weights)
-        of_branches = functional.cross_entropy(precise(branch_logits), target.expand(len(branch_logits)), class_weights)
+        of_bag = label_loss(output.logits, target, class_weights)
+        of_branches = label_loss(branch_logits, target, class_weights)
         alike = _mean_cosine(weights)
         parts = {"bag": of_bag, "branches": of_branches, "likeness": alike}
         return Losses(of_bag + of_branches + alike, parts, output)

@@ -11,7 +11,7 @@ from torch.nn import functional
 from napari_wsimil.mil.attention import GatedAttention, of_predicted_class
 from napari_wsimil.mil.chunks import attention_pool
 from napari_wsimil.mil.method import Method
-from napari_wsimil.mil.output import Losses, MILModel, MILOutput, finest_features
+from napari_wsimil.mil.output import Losses, MILModel, MILOutput, finest_features, label_loss
 from napari_wsimil.mil.parameters import Parameters, parameter
 from napari_wsimil.mil.precision import precise
 
@@ -82,7 +82,7 @@ class CLAM(MILModel):
     def losses(self, bag: Bag, target: Tensor, class_weights: Tensor | None = None) -> Losses:
         """Cross-entropy of the slide and of the patches at either end of the attention."""
         output, patches = self._answer(bag)
-        of_bag = functional.cross_entropy(precise(output.logits[None]), target[None], class_weights)
+        of_bag = label_loss(output.logits, target, class_weights)
         of_patches = self._patch_loss(output, patches, int(target), next(iter(output.attention)))
         total = (1 - self.instance_weight) * of_bag + self.instance_weight * of_patches
         return Losses(total, {"bag": of_bag, "patches": of_patches}, output)

@@ -6,12 +6,11 @@ from typing import TYPE_CHECKING, Literal
 
 import torch
 from torch import nn
-from torch.nn import functional
 
 from napari_wsimil.mil.attention import GatedAttention
 from napari_wsimil.mil.chunks import in_chunks
 from napari_wsimil.mil.method import Method
-from napari_wsimil.mil.output import Losses, MILModel, MILOutput, finest_features
+from napari_wsimil.mil.output import Losses, MILModel, MILOutput, finest_features, label_loss
 from napari_wsimil.mil.parameters import Parameters, parameter
 from napari_wsimil.mil.precision import precise
 
@@ -86,8 +85,8 @@ class DTFD(MILModel):
     def losses(self, bag: Bag, target: Tensor, class_weights: Tensor | None = None) -> Losses:
         """Cross-entropy of the slide, and of each pseudo-bag with the slide's label."""
         output, group_logits = self._answer(bag)
-        of_bag = functional.cross_entropy(precise(output.logits[None]), target[None], class_weights)
-        of_groups = functional.cross_entropy(precise(group_logits), target.expand(len(group_logits)), class_weights)
+        of_bag = label_loss(output.logits, target, class_weights)
+        of_groups = label_loss(group_logits, target, class_weights)
         return Losses(of_bag + of_groups, {"bag": of_bag, "pseudo_bags": of_groups}, output)
 
     def _answer(self, bag: Bag) -> tuple[MILOutput, Tensor]:

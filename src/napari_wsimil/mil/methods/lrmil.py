@@ -12,7 +12,7 @@ from torch.nn import functional
 from napari_wsimil.mil.attention import GatedAttention
 from napari_wsimil.mil.chunks import attention_pool
 from napari_wsimil.mil.method import Method
-from napari_wsimil.mil.output import Losses, MILModel, MILOutput, finest_features
+from napari_wsimil.mil.output import Losses, MILModel, MILOutput, finest_features, label_loss
 from napari_wsimil.mil.parameters import Parameters, parameter
 from napari_wsimil.mil.precision import precise
 
@@ -156,7 +156,7 @@ class LRMIL(MILModel):
         """
         output, scores, features = self._answer(bag)
         parts = {
-            "bag": functional.cross_entropy(precise(output.logits[None]), target[None], class_weights),
+            "bag": label_loss(output.logits, target, class_weights),
             "teacher": _divergence(torch.softmax(taught.logits / self.temperature, dim=0), output.logits, self.temperature),
             "attention": self._attention_loss(scores, taught),
         }

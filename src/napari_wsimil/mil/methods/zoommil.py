@@ -139,7 +139,7 @@ class ZoomMIL(MILModel):
             if step == len(bag.mpps) - 1:
                 break
             finer = bag.mpps[step + 1]
-            children = bag.children(mpp, finer, rows)
+            children = _children(bag, mpp, finer, rows)
             parents = torch.from_numpy((children >= 0).any(axis=1)).to(device)
             ranked, scores = _largest(precise(pooled.others[1][:, 0]), parents, self.selected)
             if not len(ranked):
@@ -186,7 +186,7 @@ class ZoomMIL(MILModel):
         tables = [bag.features(coarsest).to(device)]
         present = [torch.ones(len(tables[0]), device=device)]
         for mpp in bag.mpps[1:]:
-            children = torch.from_numpy(bag.children(coarsest, mpp)).to(device).flatten()
+            children = torch.from_numpy(_children(bag, coarsest, mpp)).to(device).flatten()
             there = (children >= 0).float()
             features = bag.features(mpp).to(device)
             tables.append(features[children.clamp(min=0)] * there[:, None].to(features.dtype))
@@ -207,6 +207,13 @@ class ZoomMIL(MILModel):
             mass = choice.mix(there)
             mixed = choice.mix(children * there[..., None].to(children.dtype)) / mass.clamp(min=_LEAST)[..., None]
             tables[finer], present[finer] = mixed.flatten(0, 1).to(tables[finer].dtype), mass.flatten()
+
+
+def _children(bag: Bag, mpp: float, finer: float, rows: NDArray[np.int64] | None = None) -> NDArray[np.int64]:
+    """`bag.children`, out of the compiler's sight: it would take NumPy's arithmetic for torch's."""
+    if torch.compiler.is_compiling():
+        return torch.compiler.disable(bag.children)(mpp, finer, rows)
+    return bag.children(mpp, finer, rows)
 
 
 def _log(present: Tensor) -> Tensor:
