@@ -10,7 +10,6 @@ from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QApplication
 
 from napari_wsimil.slides import open_slide
-from napari_wsimil.widgets.associated_images import HIDE_LABEL, SHOW_LABEL
 from napari_wsimil.widgets.parts import Fold
 from napari_wsimil.widgets.pictures import pixmap_for, to_image
 from napari_wsimil.widgets.slide_panel import SlidePanel
@@ -59,29 +58,29 @@ def unfold(panel, title):
     fold.button.setChecked(True)
 
 
-def test_images_are_read_when_seen_and_the_label_only_when_asked_for(panel, slide, qtbot):
+def test_the_thumbnail_is_read_when_seen_and_what_shows_the_label_when_asked_for(panel, slide, qtbot):
     panel.show_slide(slide)
     qtbot.wait(50)
     assert slide.read == [], "the section is folded in"
     unfold(panel, "Images")
-    qtbot.waitUntil(lambda: set(panel.images.pictures) == {"thumbnail", "macro"}, timeout=5000)
-    assert slide.read == ["thumbnail", "macro"]
-    assert panel.images.pictures["macro"].image.pixelColor(0, 0).red() == COLOURS["macro"]
-    button = panel.images.label_button
-    assert button.text() == SHOW_LABEL == "Show label (may contain patient data)"
+    qtbot.waitUntil(lambda: set(panel.images.pictures) == {"thumbnail"}, timeout=5000)
+    assert slide.read == ["thumbnail"]
+    button = panel.images.private_button
+    assert button.text() == "Show macro and label (may contain patient data)"
     qtbot.mouseClick(button, Qt.MouseButton.LeftButton)
     qtbot.waitUntil(lambda: "label" in panel.images.pictures, timeout=5000)
     assert slide.read == ["thumbnail", "macro", "label"]
-    assert button.text() == HIDE_LABEL
+    assert panel.images.pictures["macro"].image.pixelColor(0, 0).red() == COLOURS["macro"]
+    assert button.text() == "Hide macro and label"
     qtbot.mouseClick(button, Qt.MouseButton.LeftButton)
-    assert "label" not in panel.images.pictures
-    assert button.text() == SHOW_LABEL
+    assert set(panel.images.pictures) == {"thumbnail"}
+    assert button.text().startswith("Show macro and label")
 
 
 def test_the_label_of_one_slide_does_not_stay_with_another(panel, slide, sample, qtbot):
     unfold(panel, "Images")
     panel.show_slide(slide)
-    qtbot.mouseClick(panel.images.label_button, Qt.MouseButton.LeftButton)
+    qtbot.mouseClick(panel.images.private_button, Qt.MouseButton.LeftButton)
     qtbot.waitUntil(lambda: "label" in panel.images.pictures, timeout=5000)
     qtbot.mouseClick(panel.images.pictures["label"], Qt.MouseButton.LeftButton)
     dialog = panel.images._dialog
@@ -89,8 +88,8 @@ def test_the_label_of_one_slide_does_not_stay_with_another(panel, slide, sample,
     with open_slide(sample) as other:
         panel.show_slide(other)
         assert panel.images.pictures == {}
-        assert not panel.images.label_button.isVisible()
-        assert panel.images.hint.text() == "The file holds no thumbnail and no macro image."
+        assert not panel.images.private_button.isVisible()
+        assert panel.images.hint.text() == "The file holds no thumbnail."
         qtbot.waitUntil(lambda: panel.images._dialog is None, timeout=2000)
         panel.show_slide(None)
 
@@ -112,14 +111,17 @@ def test_an_image_that_is_damaged_leaves_the_others(panel, slide, qtbot):
     slide.broken = True
     unfold(panel, "Images")
     panel.show_slide(slide)
-    qtbot.waitUntil(lambda: "thumbnail" in panel.images.pictures, timeout=5000)
-    texts = [item.widget().text() for item in (panel.images._column.itemAt(row) for row in range(panel.images._column.count()))]
+    qtbot.mouseClick(panel.images.private_button, Qt.MouseButton.LeftButton)
+    qtbot.waitUntil(lambda: {"thumbnail", "label"} <= set(panel.images.pictures), timeout=5000)
+    column = panel.images._private_column
+    texts = [item.widget().text() for item in (column.itemAt(row) for row in range(column.count()))]
     assert "The macro image of sample.tiff can't be decoded." in texts
 
 
 def test_enlarging_a_picture(panel, slide, qtbot):
     unfold(panel, "Images")
     panel.show_slide(slide)
+    qtbot.mouseClick(panel.images.private_button, Qt.MouseButton.LeftButton)
     qtbot.waitUntil(lambda: "macro" in panel.images.pictures, timeout=5000)
     qtbot.keyClick(panel.images.pictures["macro"], Qt.Key.Key_Space)
     dialog = panel.images._dialog
@@ -192,12 +194,15 @@ def test_images_keep_their_pixels_and_density():
     assert (large.width(), large.height()) == (2048, 512)
 
 
-@pytest.mark.parametrize(("name", "images"), [("cmu1_small_region.svs", 2), ("tcga_cr_7395.svs", 1), ("dicom_cmu", 2)])
+@pytest.mark.parametrize(("name", "images"), [("cmu1_small_region.svs", 3), ("tcga_cr_7395.svs", 1), ("dicom_cmu", 3)])
 def test_real_slides_in_the_panel(panel, real_data, qtbot, name, images):
     unfold(panel, "Images")
     with open_slide(real_data(f"slides/{name}"), mpp=0.5) as slide:
         panel.show_slide(slide)
+        private = panel.images.private_button
+        assert private.isVisible() == ("label" in slide.associated_images)
+        if private.isVisible():
+            qtbot.mouseClick(private, Qt.MouseButton.LeftButton)
         qtbot.waitUntil(lambda: len(panel.images.pictures) == images, timeout=10_000)
         qtbot.waitUntil(lambda: panel.facts["File size"].text() != "…", timeout=5000)
-        assert panel.images.label_button.isVisible() == ("label" in slide.associated_images)
         panel.show_slide(None)

@@ -1,4 +1,4 @@
-"""The small images that a file holds beside the slide; the label only for who asks for it."""
+"""The small images that a file holds beside the slide; those that show the label only for who asks for them."""
 
 from __future__ import annotations
 
@@ -14,47 +14,49 @@ from napari_wsimil.widgets.pictures import Picture, enlarge, to_image
 if TYPE_CHECKING:
     from napari_wsimil.slides import Slide
 
-LABEL = "label"
-SHOW_LABEL = "Show label (may contain patient data)"
-HIDE_LABEL = "Hide label"
-FIRST = ("thumbnail", "macro")
+PRIVATE = ("macro", "overview", "label")
+"""The label bears the name or number of a patient, and a photograph of the whole glass shows the label."""
 HIGHEST = 220
 """Height in px of a picture in the panel at most."""
 
 
 class AssociatedImages(QWidget):
-    """Thumbnail, macro and others, read when they are first to be seen; a click enlarges one."""
+    """The thumbnail, read when it is first to be seen; macro and label behind a button; a click enlarges one."""
 
     def __init__(self) -> None:
         super().__init__()
         self._slide: Slide | None = None
         self._asked = False
+        self._private: list[str] = []
         self._dialog: QDialog | None = None
         self.pictures: dict[str, Picture] = {}
         self.hint = text_label()
-        self.label_button = QPushButton(SHOW_LABEL)
-        self.label_button.setObjectName("show_label")
-        self.label_button.setToolTip("A photograph of the label of the slide; it often bears the name or number of a patient")
-        self.label_button.clicked.connect(self._turn_label)
+        self.private_button = QPushButton()
+        self.private_button.setObjectName("show_private")
+        self.private_button.setToolTip(
+            "Photographs of the glass and its label, which often bears the name or number of a patient"
+        )
+        self.private_button.clicked.connect(self._turn_private)
         self._column = QVBoxLayout()
-        self._label_column = QVBoxLayout()
+        self._private_column = QVBoxLayout()
         whole = QVBoxLayout(self)
         whole.setContentsMargins(0, 0, 0, 0)
         whole.addWidget(self.hint)
         whole.addLayout(self._column)
-        whole.addWidget(self.label_button)
-        whole.addLayout(self._label_column)
+        whole.addWidget(self.private_button)
+        whole.addLayout(self._private_column)
 
     def show_slide(self, slide: Slide | None) -> None:
         """Forget the images of the slide before; those of this one are read when the widget is seen."""
         self._slide, self._asked = slide, False
         self._close_dialog()
-        for layout in (self._column, self._label_column):
+        for layout in (self._column, self._private_column):
             empty(layout)
         self.pictures = {}
-        self.label_button.setVisible(slide is not None and LABEL in slide.associated_images)
-        self.label_button.setText(SHOW_LABEL)
-        self.label_button.setEnabled(True)
+        self._private = [] if slide is None else [name for name in PRIVATE if name in slide.associated_images]
+        self.private_button.setVisible(bool(self._private))
+        self.private_button.setEnabled(True)
+        self._say_private(shown=False)
         self._read_if_seen()
 
     def showEvent(self, event: Any) -> None:
@@ -67,9 +69,8 @@ class AssociatedImages(QWidget):
         if slide is None or self._asked or not self.isVisible():
             return
         self._asked = True
-        # Walking over the names leaves the label out.
-        names = sorted(slide.associated_images, key=lambda name: (FIRST.index(name) if name in FIRST else len(FIRST), name))
-        self.hint.setText("Reading…" if names else "The file holds no thumbnail and no macro image.")
+        names = sorted(set(slide.associated_images) - set(PRIVATE))
+        self.hint.setText("Reading…" if names else "The file holds no thumbnail.")
         self.hint.show()
         if names:
             read_in_background(slide, lambda: [(name, _read(slide, name)) for name in names], self._take)
@@ -82,27 +83,33 @@ class AssociatedImages(QWidget):
         for name, image in images:
             self._add(self._column, name, image)
 
-    def _turn_label(self) -> None:
-        slide = self._slide
+    def _turn_private(self) -> None:
+        slide, names = self._slide, self._private
         if slide is None:
             return
-        if LABEL in self.pictures:
+        if any(name in self.pictures for name in names):
             self._close_dialog()
-            empty(self._label_column)
-            del self.pictures[LABEL]
-            self.label_button.setText(SHOW_LABEL)
+            empty(self._private_column)
+            for name in names:
+                self.pictures.pop(name, None)
+            self._say_private(shown=False)
         else:
-            self.label_button.setEnabled(False)
-            read_in_background(slide, lambda: _read(slide, LABEL), self._take_label)
+            self.private_button.setEnabled(False)
+            read_in_background(slide, lambda: [(name, _read(slide, name)) for name in names], self._take_private)
 
-    def _take_label(self, found: tuple[Slide, Any]) -> None:
-        slide, image = found
+    def _take_private(self, found: tuple[Slide, Any]) -> None:
+        slide, images = found
         if slide is not self._slide:
             return
-        empty(self._label_column)
-        self._add(self._label_column, LABEL, image)
-        self.label_button.setEnabled(True)
-        self.label_button.setText(HIDE_LABEL if LABEL in self.pictures else SHOW_LABEL)
+        empty(self._private_column)
+        for name, image in images:
+            self._add(self._private_column, name, image)
+        self.private_button.setEnabled(True)
+        self._say_private(shown=any(name in self.pictures for name in self._private))
+
+    def _say_private(self, *, shown: bool) -> None:
+        names = " and ".join(self._private)
+        self.private_button.setText(f"Hide {names}" if shown else f"Show {names} (may contain patient data)")
 
     def _add(self, column: QVBoxLayout, name: str, image: Any) -> None:
         if isinstance(image, Exception):
