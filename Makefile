@@ -14,7 +14,7 @@ HAS_DISPLAY := macOS
 SCREEN :=
 endif
 
-.PHONY: help demo test lint bench bench-io accuracy bundled-model clean system-packages
+.PHONY: help demo test lint bench bench-io bench-mil accuracy bundled-model clean system-packages
 
 help:
 	@echo "make demo           open the sample slide and predict (without a display: picture and files in demo-output/)"
@@ -22,6 +22,7 @@ help:
 	@echo "make lint           the linters alone: ruff, mypy, import-linter"
 	@echo "make bench          measure speed"
 	@echo "make bench-io       measure how slides are read and shown, beside other readers (about half an hour; writes docs/speed-io.md)"
+	@echo "make bench-mil      measure what the MIL methods cost, beside the plain form of their equations (about half an hour; writes docs/methods-cost.md)"
 	@echo "make accuracy       measure the bundled model on generated slides it never saw"
 	@echo "make bundled-model  train the bundled encoder and model again"
 	@echo "make clean          remove .venv and everything that was built"
@@ -44,6 +45,9 @@ bench: $(STAMP)
 
 bench-io: $(PEERS)/.installed
 	PYTHONPATH=$(PEERS) $(SCREEN) $(PY) benchmarks/io_all.py --out docs/speed-io.md
+
+bench-mil: $(STAMP)
+	$(PY) benchmarks/mil_heads.py --out docs/methods-cost.md
 
 accuracy: $(STAMP)
 	$(PY) benchmarks/bundled_model.py

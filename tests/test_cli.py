@@ -42,7 +42,7 @@ def test_version_and_help(run):
     assert run("--version") == (0, f"napari-wsimil, version {__version__}\n", "")
     code, out, _ = run("--help")
     assert code == 0
-    for verb in ("info", "predict", "export", "models", "demo", "sample"):
+    for verb in ("info", "predict", "export", "models", "methods", "demo", "sample"):
         assert f"  {verb} " in out
 
 
@@ -199,6 +199,44 @@ def test_models(run, random_model, tmp_path, monkeypatch):
     _, out, _ = run("models")
     assert "abmil, classes normal, tumour, 0.5 µm per pixel" in out
     assert "can't be used" in out
+
+
+def test_methods(run):
+    code, out, _ = run("methods")
+    assert code == 0
+    names = {line.split()[0] for line in out.splitlines()}
+    assert {
+        "abmil",
+        "acmil",
+        "ainet",
+        "clam",
+        "dsmil",
+        "dtfd",
+        "ilra",
+        "lrmil",
+        "max",
+        "mean",
+        "transmil",
+        "weno",
+        "zoommil",
+    } <= names
+    code, out, _ = run("methods", "zoommil")
+    assert "selected = 16: Patches to look closer at" in out
+    assert "jacobian = diag (diag | full)" in out
+    assert "shows attention, instance logits, zoom" in out
+    (about,) = json.loads(run("methods", "ainet", "--json")[1])
+    assert {"balance", "regions"} & {parameter["name"] for parameter in about["parameters"]}
+    assert any(parameter["guess"] for parameter in about["parameters"])
+    code, _, err = run("methods", "nonsense")
+    assert code == 2
+    assert "'nonsense' is not known" in err
+
+
+def test_backend_can_be_forced(run, tiny_slide):
+    assert json.loads(run("info", tiny_slide, "--json", "--backend", "openslide")[1])["backend"] == "openslide"
+    code, _, err = run("info", tiny_slide, "--backend", "paper")
+    assert code == 2
+    assert "no backend 'paper'" in err
 
 
 def test_sample_refuses_a_bad_size(run, tmp_path):

@@ -10,6 +10,14 @@ from __future__ import annotations
 class WsimilError(ValueError):
     """Bad input: the message is one sentence for the user."""
 
+    def __init__(self, text: str) -> None:
+        super().__init__(printable(text))
+
+
+def printable(text: str) -> str:
+    """Text that any stream can print: file names that are no UTF-8 hold letters that none can."""
+    return text.encode("utf-8", "replace").decode()
+
 
 class SlideError(WsimilError):
     """A slide can't be opened, read or measured."""

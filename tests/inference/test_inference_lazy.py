@@ -10,6 +10,7 @@ from napari_wsimil.errors import CancelledError
 from napari_wsimil.inference import load_prediction, predict, predict_steps
 from napari_wsimil.mil import build_mil
 from napari_wsimil.packages import EncoderReference, ModelSpec, save_model
+from napari_wsimil.slides import Slide
 
 SELECTED = 2
 
@@ -106,3 +107,23 @@ def test_an_error_in_the_model_reaches_the_caller(slide, zooming, monkeypatch):
     with pytest.raises(RuntimeError, match="out of luck"):
         for _ in steps:
             pass
+
+
+def test_the_student_of_lrmil_never_touches_a_fine_patch(slide, random_encoder, tmp_path, monkeypatch):
+    encoder, name = random_encoder
+    torch.manual_seed(3)
+    spec = ModelSpec(
+        id="coarse", method="lrmil", classes=("normal", "tumour"), encoder=EncoderReference.to(encoder, name), mpps=(2.0,)
+    )
+    model = save_model(tmp_path / "coarse", build_mil("lrmil", encoder.dimension, 2), spec, "# Card\n")
+    asked = []
+    read = Slide.read_patches
+    monkeypatch.setattr(
+        Slide,
+        "read_patches",
+        lambda self, xy, size, mpp, *rest, **more: asked.append((mpp, len(xy))) or read(self, xy, size, mpp, *rest, **more),
+    )
+    prediction = predict(slide, model, device="cpu")
+    count = prediction.provenance["patches"]["counts"]["2"]
+    assert {mpp for mpp, _ in asked} == {2.0}
+    assert sum(n for _, n in asked) == count == len(prediction.attention[2.0])

@@ -248,6 +248,19 @@ def test_training_is_the_equations(monkeypatch):
     assert all(name.endswith("score.bias") for name in silent), silent
 
 
+def test_where_all_are_chosen_there_is_no_choice():
+    """N <= K: T is the identity, without noise and without a gradient to the attention that would choose."""
+    bag = pyramid()
+    network = make(2, selected=12, dropout=0.0, sigma=10.0)
+    two = FeatureBag({m: bag.features(m) for m in (2.0, 1.0)}, {m: bag.grid(m) for m in (2.0, 1.0)})
+    evaluated = network(two).logits
+    losses = network.train().losses(two, torch.tensor(0))
+    torch.testing.assert_close(losses.output.logits, evaluated, rtol=1e-5, atol=1e-6)
+    losses.total.backward()
+    assert all(p.grad is None or not p.grad.any() for p in network.zoom.parameters())
+    assert network.embed[0][0].weight.grad.any()
+
+
 @pytest.mark.parametrize("drop", [0.0, 0.4])
 def test_training_without_noise_answers_as_in_evaluation(drop):
     bag = pyramid(drop=drop)

@@ -72,8 +72,7 @@ def test_names_are_deterministic(slide):
 
 def test_a_window_costs_the_window(slide):
     window = slide.dask(0)[100:700, 900:1500]
-    assert len(window.__dask_graph__()) <= 12
-    assert window.chunks[0] == (412, 188)
+    assert len(window.__dask_graph__()) <= 4
     with dask.config.set(scheduler="sync"):
         assert (window.compute() == slide.read_region(900, 100, 600, 600)).all()
 

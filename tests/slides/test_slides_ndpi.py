@@ -14,7 +14,7 @@ from PIL import Image
 from napari_wsimil.errors import SlideError
 from napari_wsimil.slides import open_slide
 from napari_wsimil.slides.backends.tiff import ndpi, restarts
-from napari_wsimil.slides.backends.tiff.restarts import read_jpeg_head
+from napari_wsimil.slides.backends.tiff.jpeg_head import read_jpeg_head
 
 
 @pytest.fixture
@@ -149,7 +149,7 @@ def test_level_without_markers(tmp_path, tissue, monkeypatch):
     slide = open_slide(path)
     assert (slide.backend, slide.levels[0].tile_size) == ("tiff", (800, 600))
     assert (slide.read_region(0, 0, 800, 600) == expected).all()
-    monkeypatch.setattr(ndpi, "_MOST_AT_ONCE", 800 * 600 - 1)
+    monkeypatch.setattr(ndpi, "LARGEST_PIECE", 800 * 600 - 1)
     slide = open_slide(path)
     assert slide.backend == "openslide"
     assert len(slide.notices) == 1
@@ -213,22 +213,36 @@ def test_beyond_4_gigabytes(tmp_path, tissue):
     if path.stat().st_blocks * 512 > 1 << 28:
         pytest.skip("this file system has no files with holes")
     slide = open_slide(path)
-    assert slide._backend._images[0].segments[0][0] == (1 << 32) + 4096
+    assert slide._backend._images[0].strip[0] == (1 << 32) + 4096
     assert (slide.read_region(0, 0, 1024, 512) == openslide_pixels(path, 1024, 512)).all()
     assert slide.associated_images["macro"].shape == (100, 200, 3)
 
 
-def test_cut_off_file(tmp_path, tissue):
-    page = level(tissue(512, 1024), interval=256)
+@pytest.mark.parametrize("record", [True, False])
+def test_cut_off_file(tmp_path, tissue, record):
+    """The directory stands in front; a third of the pixels is missing behind it."""
+    pixels = tissue(1600, 512)
+    page = level(pixels, interval=512, record=record)
     path = write_ndpi(tmp_path / "x.ndpi", [page])
-    with path.open("r+b") as file:
-        content = bytearray(file.read())
-
-    offset = content.rindex(len(page.strip.data).to_bytes(4, "little"))
-    content[offset : offset + 4] = (len(content) + 5).to_bytes(4, "little")
+    with open_slide(path) as slide:
+        expected = slide.read_region(0, 0, 512, 1600)
+        rows = slide.levels[0].tile_size[1]
+    content = bytearray(path.read_bytes())
+    start, length = 16, len(page.strip.data)
+    # the pixels once more, behind the directory
+    offset = content.rindex(length.to_bytes(4, "little"))
+    entry = content.rindex((273).to_bytes(2, "little") + (4).to_bytes(2, "little"), 0, offset)
+    content[entry + 8 : entry + 12] = len(content).to_bytes(4, "little")
+    content += content[start : start + length * 2 // 3]
     path.write_bytes(content)
-    with pytest.raises(SlideError, match="cut off"):
-        open_slide(path)
+    with open_slide(path) as slide:
+        read = slide.read_region(0, 0, 512, 1600)
+        whole = next(top for top in range(0, 1600, rows) if not (read[top : top + rows] == expected[top : top + rows]).all())
+        assert 0 < whole < 1600
+        assert (read[whole:] == 255).all()
+        assert len(slide.notices) == 1
+        assert "cut off" in slide.notices[0]
+        assert "(50 %)" in slide.notices[0]
 
 
 def test_damaged_interval_is_background_and_said_once(tmp_path, tissue):

@@ -15,8 +15,17 @@ import click
 
 from napari_wsimil import __version__
 from napari_wsimil.cli.console import BAD_INPUT, complain
-from napari_wsimil.cli.reports import describe_model, describe_result, describe_slide, model_text, result_text, slide_text
-from napari_wsimil.errors import SlideWarning, WsimilError
+from napari_wsimil.cli.reports import (
+    describe_method,
+    describe_model,
+    describe_result,
+    describe_slide,
+    method_text,
+    model_text,
+    result_text,
+    slide_text,
+)
+from napari_wsimil.errors import ModelError, SlideWarning, WsimilError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -45,12 +54,15 @@ def commands() -> None:
 @commands.command()
 @click.argument("slide", type=file_path)
 @click.option("--mpp", type=click.FloatRange(0, min_open=True), help="µm per pixel, where the file does not say or is wrong.")
+@click.option(
+    "--backend", help="Read it with this one of tiff, openslide, dicom, ome-zarr, czi; by default what its content asks for."
+)
 @as_json
-def info(slide: Path, mpp: float | None, *, as_json: bool) -> None:
+def info(slide: Path, mpp: float | None, backend: str | None, *, as_json: bool) -> None:
     """Tell what SLIDE is: size, pixel size, levels, scanner."""
     from napari_wsimil.slides import open_slide
 
-    with open_slide(slide, mpp=mpp) as opened:
+    with open_slide(slide, mpp=mpp, backend=backend) as opened:
         about = describe_slide(opened)
     click.echo(to_json(about) if as_json else slide_text(about))
     for notice in about["notices"]:
@@ -191,6 +203,19 @@ def models(*, as_json: bool) -> None:
 
     found = installed_models()
     click.echo(to_json([describe_model(model) for model in found]) if as_json else "\n".join(map(model_text, found)))
+
+
+@commands.command()
+@click.argument("name", required=False)
+@as_json
+def methods(name: str | None, *, as_json: bool) -> None:
+    """List the MIL methods, or tell all about the one called NAME: hyper-parameters, defaults, where they come from."""
+    from napari_wsimil.mil import METHODS
+
+    if name is not None and name not in METHODS:
+        raise ModelError(f"The MIL method {name!r} is not known; this version has {', '.join(METHODS)}.")
+    found = [describe_method(method) for method in METHODS.values() if name in (None, method.name)]
+    click.echo(to_json(found) if as_json else "\n".join(method_text(method, full=name is not None) for method in found))
 
 
 @commands.command()

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from napari_wsimil.inference import SlidePrediction
+    from napari_wsimil.mil import Method
     from napari_wsimil.packages import InstalledModel
     from napari_wsimil.slides import Slide
 
@@ -27,6 +28,7 @@ def describe_slide(slide: Slide) -> dict[str, Any]:
         "objective_power": slide.objective_power,
         "levels": [asdict(level) for level in slide.levels],
         "associated_images": list(slide.associated_images),
+        "colour_profile": slide.icc_profile is not None,
         "fingerprint": slide.fingerprint,
         "notices": list(slide.notices),
         "properties": dict(slide.properties),
@@ -85,3 +87,32 @@ def model_text(model: InstalledModel) -> str:
         f"{model.name}\n  {spec.title or spec.id}: {spec.method}, classes {', '.join(spec.classes)}, {mpps} µm per pixel\n"
         f"  encoder {spec.encoder.id}, from {model.folder}"
     )
+
+
+def describe_method(method: Method) -> dict[str, Any]:
+    """Return JSON-able facts of a MIL method and its hyper-parameters."""
+    properties = method.parameters.model_json_schema()["properties"]
+    return {
+        "name": method.name,
+        "title": method.title,
+        "summary": method.summary,
+        "source": method.source,
+        "shows": sorted({"attention", *method.shows}),
+        "magnifications": list(method.magnifications),
+        "parameters": [{"name": name, **about} for name, about in properties.items()],
+    }
+
+
+def method_text(about: Mapping[str, Any], *, full: bool) -> str:
+    """Put a method in a line for people, or in `full` with a line for each hyper-parameter."""
+    line = f"{about['name']:<10} {about['title']}: {about['summary']}"
+    if not full:
+        return line
+    lines = [line, f"  {about['source']}", f"  shows {', '.join(name.replace('_', ' ') for name in about['shows'])}"]
+    for parameter in about["parameters"]:
+        choice = f" ({' | '.join(map(str, parameter['enum']))})" if "enum" in parameter else ""
+        guess = ", a guess" if parameter["guess"] else ""
+        lines.append(
+            f"  {parameter['name']} = {parameter['default']}{choice}: {parameter['description']} [{parameter['source']}{guess}]"
+        )
+    return "\n".join(lines)

@@ -60,11 +60,11 @@ class TileCache:
     def forget_threads(self) -> None:
         """A lock held and a tile awaited while the process forked would never be released in the child."""
         self._lock = threading.Lock()
-        self._pending: dict[Hashable, Future[Tile]] = {}
+        self._pending: dict[Hashable, Future[Tile] | None] = {}
 
     def __contains__(self, key: Hashable) -> bool:
-        with self._lock:
-            return key in self._kept or key in self._passing
+        # one look-up is atomic, and what it says may be old in the next moment with a lock too
+        return key in self._kept or key in self._passing
 
     def get(self, key: Hashable, make: Callable[[], Tile], *, passing: bool = False, expected: int = 0) -> Tile:
         """The tile, made by `make` where it is not kept; None is kept too (background).
@@ -81,9 +81,8 @@ class TileCache:
                 self.hits += 1
                 return self._touch(key, passing=passing)
             self.misses += 1
-            pending = self._pending.get(key)
+            pending = self._await(key)
             if pending is None:
-                mine = self._pending[key] = Future()
                 self._make_room(expected)
         if pending is not None:
             return pending.result()
@@ -91,16 +90,29 @@ class TileCache:
             tile = make()
         except BaseException as error:
             with self._lock:
-                self._pending.pop(key, None)
+                waiting = self._pending.pop(key, None)
                 self.bytes -= expected
-            mine.set_exception(error)
+            if waiting is not None:
+                waiting.set_exception(error)
             raise
         with self._lock:
-            self._pending.pop(key, None)
+            waiting = self._pending.pop(key, None)
             self.bytes -= expected
             self._keep(key, tile, passing=passing)
-        mine.set_result(tile)
+        if waiting is not None:
+            waiting.set_result(tile)
         return tile
+
+    def _await(self, key: Hashable) -> Future[Tile] | None:
+        """The tile that another thread is making; None, and it is this one's to make, if no other is."""
+        if key not in self._pending:
+            self._pending[key] = None
+            return None
+        pending = self._pending[key]
+        if pending is None:
+            # made only where somebody waits: it costs as much as all the rest here
+            pending = self._pending[key] = Future()
+        return pending
 
     def _touch(self, key: Hashable, *, passing: bool) -> Tile:
         if key in self._passing:

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from napari_wsimil.slides.slide import Slide
 
 _CHUNK = 512
+_ONE_PIECE = 1 << 22
+"""Pixels of a slice that is one chunk, read by several threads at once: to put chunks together costs as much as all else."""
 _META = np.empty((0, 0, 0), np.uint8)
 
 
@@ -59,7 +61,9 @@ class WindowArray(da.Array):
             return super().__getitem__(index)  # type: ignore[no-untyped-call]
         (top, bottom), (left, right), _ = windows
         box = Box(left, top, right - left, bottom - top)
-        chunks = (_cut(self.chunks[0], top, bottom), _cut(self.chunks[1], left, right), (3,))
+        chunks: tuple[tuple[int, ...], ...] = (_cut(self.chunks[0], top, bottom), _cut(self.chunks[1], left, right), (3,))
+        if box.width * box.height <= _ONE_PIECE:
+            chunks = (box.height,), (box.width,), (3,)
         small = _from_pixels(LevelPixels(self.pixels.slide, self.pixels.level, box, self.pixels.colour), chunks, da.Array)
         rest = index if isinstance(index, tuple) else (index,)
         return small[_after(rest, windows, self.ndim)]

@@ -9,7 +9,7 @@ import numpy as np
 
 from napari_wsimil.slides._resample import block_mean, resample
 from napari_wsimil.slides._scratch import scratch as memory
-from napari_wsimil.slides._window import Box, Tiles, around, read_window
+from napari_wsimil.slides._window import WHITE, Box, Tiles, around, read_window, tile_once
 from napari_wsimil.slides.backends.base import Level
 
 if TYPE_CHECKING:
@@ -27,6 +27,8 @@ _FACTORS = (8, 4, 2)
 """Sizes at which libjpeg decodes directly."""
 _REDUCED = 1 << 16
 """Reduced levels are numbered from here: factor times this, plus the number of the stored level."""
+_MEANS = 1 << 40
+"""Added to that for those whose pixels are means, not what libjpeg decodes at that size."""
 
 
 class Pyramid:
@@ -63,9 +65,17 @@ class Pyramid:
         """
         if factor not in _FACTORS or not self._tiles.reduces or any(side % factor for side in level.tile_size):
             return None
-        size = (-(-level.width // factor), -(-level.height // factor))
-        tile = level.tile_size[0] // factor, level.tile_size[1] // factor
-        return Level(factor * _REDUCED + level.index, *size, level.downsample * factor, tile)
+        return _divided(level, factor, factor * _REDUCED + level.index)
+
+    def means(self, level: Level, factor: int) -> Level | None:
+        """Means of `factor` x `factor` pixels of a stored level, made tile by tile; None where tiles don't hold whole ones."""
+        if level.index >= len(self.stored) or any(side % factor for side in level.tile_size):
+            return None
+        return _divided(level, factor, _MEANS + factor * _REDUCED + level.index)
+
+    def pixels_decoded(self, level: Level) -> int:
+        """For each pixel of a stored, reduced or virtual level."""
+        return max(1, level.index % _MEANS // _REDUCED) ** 2
 
     def coarsest_reduced(self, level: Level, factor: float) -> tuple[Level, int]:
         """The smallest reduced form of a stored level that is not coarser than `factor` of its pixels, and its own factor."""
@@ -75,10 +85,17 @@ class Pyramid:
                 return smaller, whole
         return level, 1
 
+    def to_any_memory(self, level: Level) -> bool:
+        """Whether `scratch` may be any part of an array, not only a contiguous one."""
+        return level.index >= _MEANS
+
     def read_tile(
         self, level: int, column: int, row: int, scratch: NDArray[np.uint8] | None = None
     ) -> NDArray[np.uint8] | None:
         """See `Backend.read_tile`."""
+        if level >= _MEANS:
+            factor, index = divmod(level - _MEANS, _REDUCED)
+            return self._mean(self.stored[index], column, row, factor, scratch)
         if level >= _REDUCED:
             factor, index = divmod(level, _REDUCED)
             return self._tiles.read_tile_reduced(index, column, row, factor)
@@ -89,6 +106,28 @@ class Pyramid:
         width, height = min(_TILE, about.width - x), min(_TILE, about.height - y)
         out = None if scratch is None else scratch[:height, :width]
         return self._shrunk(about, finer, Box(x, y, width, height), out)
+
+    def _mean(
+        self, about: Level, column: int, row: int, factor: int, out: NDArray[np.uint8] | None
+    ) -> NDArray[np.uint8] | None:
+        """The means of a stored tile, averaged while the processor still holds it; white completes what ends within a block."""
+        width, height = about.tile_size
+        full = memory("stored", (height, width, 3))
+        tile = tile_once(Tiles(self, about, self._cache, keep=False), column, row, full)
+        if tile is None:
+            return None
+        across, down = min(width, about.width - column * width), min(height, about.height - row * height)
+        if across % factor or down % factor:
+            whole = np.full((-(-down // factor) * factor, -(-across // factor) * factor, 3), WHITE, np.uint8)
+            whole[:down, :across] = tile[:down, :across]
+            tile = whole
+        else:
+            tile = tile[:down, :across]
+        shape = tile.shape[0] // factor, tile.shape[1] // factor
+        if out is None or out.shape[:2] != shape:
+            out = np.empty((*shape, 3), np.uint8)
+        block_mean(tile, factor, factor, out)
+        return out
 
     def _shrunk(self, about: Level, finer: Level, box: Box, out: NDArray[np.uint8] | None) -> NDArray[np.uint8]:
         """A part of a virtual level from a finer one. Whole blocks where nothing moves by more than half a pixel."""
@@ -107,6 +146,12 @@ class Pyramid:
         window_pixels = memory(f"virtual {finer.index}", (part.height, part.width, 3))
         block_mean(read_window(tiles, part, window_pixels), across, down, out)
         return out
+
+
+def _divided(level: Level, factor: int, number: int) -> Level:
+    size = -(-level.width // factor), -(-level.height // factor)
+    tile = level.tile_size[0] // factor, level.tile_size[1] // factor
+    return Level(number, *size, level.downsample * factor, tile)
 
 
 def _snapped(start: float, factor: float, count: int, length: int) -> tuple[int | None, int]:

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from napari_wsimil.slides._scratch import beside_borders
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -53,7 +55,7 @@ class TileMemory:
                 if other != size:
                     # of slides with other tiles; pieces that are free as a whole go back to the system
                     free.clear()
-            piece = np.empty(_PIECE // size * size, np.uint8).data
+            piece = beside_borders(_PIECE // size * size).data
         parts = [piece[start : start + size] for start in range(0, len(piece), size)]
         self._free[size].extend(parts[1:])
         return parts[0]

@@ -96,6 +96,9 @@ def whole_slide(path: Path) -> Path:
 def _check_exists(path: Path) -> None:
     if not path.exists():
         raise SlideError(f"{path} does not exist; check the name and the folder.")
+    if not (path.is_file() or path.is_dir()):
+        # reading a pipe would wait for whoever writes to it, and a device may have no end
+        raise SlideError(f"{path.name} is no file but a pipe or a device; save what comes from it to a file and open that.")
     if path.is_file() and not path.stat().st_size:
         raise SlideError(f"{path.name} is empty (0 bytes); copy it again.")
 

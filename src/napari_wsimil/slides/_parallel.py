@@ -17,9 +17,8 @@ _here = threading.local()
 class ReadPool:
     """A pool made when first needed. Work that is started from within it is done at once: waiting there could wait for ever."""
 
-    workers = min(8, os.cpu_count() or 1)
-
     def __init__(self) -> None:
+        self.workers = min(8, _cores())
         self._lock = threading.Lock()
         self._pool: ThreadPoolExecutor | None = None
         self._closed = False
@@ -27,7 +26,8 @@ class ReadPool:
     def run(self, work: Callable[[Item], None], items: Iterable[Item]) -> None:
         """Do `work` for each item, side by side; what it raises is raised here."""
         todo = list(items)
-        pool = None if len(todo) < 2 or getattr(_here, "reading", False) else self._threads()
+        alone = len(todo) < 2 or self.workers < 2 or getattr(_here, "reading", False)
+        pool = None if alone else self._threads()
         if pool is None:
             for item in todo:
                 work(item)
@@ -48,6 +48,11 @@ class ReadPool:
             pool, self._pool = self._pool, None
         if pool is not None:
             pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _cores() -> int:
+    """Cores that this process may use: a job on a cluster is often given fewer than the machine has."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _mark() -> None:

@@ -11,7 +11,7 @@ from napari_wsimil.errors import SlideError
 from napari_wsimil.slides._levels import Pyramid
 from napari_wsimil.slides._parallel import ReadPool
 from napari_wsimil.slides._patches import read_patches
-from napari_wsimil.slides._scaled import Region, Window, blocks, read_scaled, scale_for
+from napari_wsimil.slides._scaled import Window, Windows, blocks, by_tiles, read_scaled, scale_for
 from napari_wsimil.slides._window import Box, Tiles, read_window, warm_window
 
 if TYPE_CHECKING:
@@ -23,9 +23,10 @@ if TYPE_CHECKING:
     from napari_wsimil.slides._stored import StoredTiles
     from napari_wsimil.slides.backends.base import Level
 
+Corner = tuple[float, float]
 Resampling = Literal["area", "dct"]
 RESAMPLINGS: tuple[Resampling, ...] = ("area", "dct")
-_SMALL = 1 << 21
+_SMALL = 1 << 19
 """Pixels that one thread reads alone."""
 _SHARE_KEPT = 16
 """A window is kept in the cache if it takes no more than this part of it; larger ones would push out everything else."""
@@ -39,48 +40,56 @@ class Reader:
         self.pool = ReadPool()
         self._stored, self._cache = stored, cache
 
-    def window(self, level: Level, box: Box, out: NDArray[np.uint8] | None = None) -> NDArray[np.uint8]:
-        """A window of a level in its pixels, (box.height, box.width, 3) uint8; large ones are read by several threads."""
+    def window(self, level: Level, box: Box, out: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """A window of a level in its pixels, into `out` (box.height, box.width, 3) uint8; several threads read large ones."""
         self._stored.check_open()
-        keep = box.width * box.height * 3 <= self._cache.limit // _SHARE_KEPT
-        tiles = Tiles(self.pyramid, level, self._cache, keep=keep)
-        if box.width * box.height <= _SMALL:
+        return self._window(level, box, out, keep=True)
+
+    def _window(self, level: Level, box: Box, out: NDArray[np.uint8], *, keep: bool) -> NDArray[np.uint8]:
+        tiles = Tiles(self.pyramid, level, self._cache, keep=keep and self._may_keep(box))
+        most = _SMALL // self.pyramid.pixels_decoded(level)
+        if box.width * box.height <= most:
             return read_window(tiles, box, out)
-        result = np.empty((box.height, box.width, 3), np.uint8) if out is None else out
 
         def read_band(band: Box) -> None:
-            read_window(tiles, band, result[band.y - box.y : band.y - box.y + band.height])
+            read_window(tiles, band, out[band.y - box.y : band.y - box.y + band.height])
 
-        self.pool.run(read_band, _bands(level, box))
-        return result
+        self.pool.run(read_band, _bands(level, box, most // 4))
+        return out
 
-    def scaled(self, region: Region, out: NDArray[np.uint8] | None, *, keep: bool, resampling: str) -> NDArray[np.uint8]:
-        """A region at any magnification, (height, width, 3) uint8."""
+    def _may_keep(self, box: Box) -> bool:
+        return box.width * box.height * 3 <= self._cache.limit // _SHARE_KEPT
+
+    def scaled(
+        self, corner: Corner, ratio: tuple[float, float], out: NDArray[np.uint8], *, keep: bool, resampling: str
+    ) -> None:
+        """A region at any magnification, from its corner in level-0 pixels, into `out` (height, width, 3) uint8."""
         self._stored.check_open()
-        result = np.empty((region.height, region.width, 3), np.uint8) if out is None else out
-        scale = scale_for(self.pyramid, region.ratio, dct=resampling == "dct")
-        window = scale.window(region)
-        size = window.box.width * window.box.height
-        if window.fx == window.fy == 1 and size > _SMALL:
-            return self.window(scale.level, window.box, result)
-        tiles = Tiles(self.pyramid, scale.level, self._cache, keep=keep and size * 3 <= self._cache.limit // _SHARE_KEPT)
+        level, windows = self._windows(np.array([corner], np.float64), ratio, out.shape[1::-1], resampling)
+        if windows.fx == windows.fy == 1:
+            self._window(level, windows.boxes[0], out, keep=keep)
+            return
+        tiles = Tiles(self.pyramid, level, self._cache, keep=keep and self._may_keep(windows.boxes[0]))
 
         def read_piece(piece: tuple[Window, Box]) -> None:
             part, place = piece
-            read_scaled(tiles, part, result[place.y : place.y + place.height, place.x : place.x + place.width])
+            read_scaled(tiles, part, out[place.y : place.y + place.height, place.x : place.x + place.width])
 
-        self.pool.run(read_piece, blocks(window, scale.level))
-        return result
+        self.pool.run(read_piece, blocks(windows.at(0), level))
 
     def patches(
         self, corners: NDArray[np.float64], ratio: tuple[float, float], out: NDArray[np.uint8], resampling: str
     ) -> None:
         """Squares at (n, 2) level-0 corners into `out` (n, size, size, 3) uint8."""
         self._stored.check_open()
-        size = out.shape[1]
-        regions = [Region(float(x), float(y), size, size, ratio) for x, y in corners]
+        level, windows = self._windows(corners, ratio, out.shape[2:0:-1], resampling)
+        read_patches(self.pyramid, self._cache, level, windows, self.pool, out)
+
+    def _windows(
+        self, corners: NDArray[np.float64], ratio: tuple[float, float], size: tuple[int, ...], resampling: str
+    ) -> tuple[Level, Windows]:
         scale = scale_for(self.pyramid, ratio, dct=resampling == "dct")
-        read_patches(self.pyramid, self._cache, scale, regions, self.pool, out)
+        return by_tiles(self.pyramid, scale.level, scale.windows(corners, size, ratio))
 
     def warm(self, level: Level, box: Box, should_stop: Callable[[], bool]) -> None:
         """Decode the tiles of a window into the cache."""
@@ -94,10 +103,10 @@ class Reader:
         self._cache.close()
 
 
-def _bands(level: Level, box: Box) -> list[Box]:
-    """A window cut between rows of tiles into pieces of about the same size, several for each thread."""
+def _bands(level: Level, box: Box, pixels: int) -> list[Box]:
+    """A window cut between rows of tiles into pieces of about so many pixels."""
     step = level.tile_size[1]
-    rows = max(1, round(_SMALL / 4 / box.width / step)) * step
+    rows = max(1, round(pixels / box.width / step)) * step
     edges = [box.y, *range((box.y // rows + 1) * rows, box.y + box.height, rows), box.y + box.height]
     return [Box(box.x, top, box.width, bottom - top) for top, bottom in pairwise(edges)]
 

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from functools import cache
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-
-from napari_wsimil.slides._scratch import scratch
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -14,10 +13,8 @@ if TYPE_CHECKING:
 
     Window = tuple[float, float, float, float]
 
-_MOST_IN_UINT16 = 256
-"""Pixels whose sum, and half of their count, is sure to fit."""
-_IN_PROCESSOR = 1 << 17
-"""Sums held at once: those of a tile of 256 px fit, and stay in the cache of the processor."""
+INTER_AREA = 3
+"""OpenCV's name for the mean over the pixels that fall into one."""
 
 
 def resample(
@@ -49,65 +46,23 @@ def resample(
 
 def block_mean(pixels: NDArray[np.uint8], fx: int, fy: int, out: NDArray[np.uint8]) -> None:
     """Mean over blocks of fx x fy pixels, rounded to nearest, written to `out` (height / fy, width / fx, 3)."""
-    height, width = out.shape[:2]
     if fx == fy == 1:
         out[...] = pixels
         return
-    if fx * fy > _MOST_IN_UINT16:
-        from PIL import Image
-
-        out[...] = np.asarray(Image.fromarray(pixels).reduce((fx, fy)))
-        return
-    step = max(1, _IN_PROCESSOR // (width * fx * 3))
-    for top in range(0, height, step):
-        _mean_of_rows(pixels[top * fy : (top + step) * fy], fx, fy, out[top : top + step])
-
-
-def _mean_of_rows(pixels: NDArray[np.uint8], fx: int, fy: int, out: NDArray[np.uint8]) -> None:
-    height, width = out.shape[:2]
-    rows = scratch("rows", (height, width * fx * 3), np.uint16)
-    _add_rows(pixels.reshape(height * fy, width * fx * 3), fy, rows)
-    sums = _add_neighbours(rows.reshape(rows.size), fx)
-    count = fx * fy
-    np.add(sums, count // 2, out=sums)
-    if count & (count - 1):
-        np.floor_divide(sums, count, out=sums)
+    size = out.shape[1], out.shape[0]
+    if out.strides[1:] == (3, 1) and out.strides[0] > 0:
+        opencv().resize(pixels, size, dst=out, interpolation=INTER_AREA)
     else:
-        np.right_shift(sums, count.bit_length() - 1, out=sums)
-    blocks = sums.reshape(height, width, fx * 3)
-    # one channel at a time: loops over three values cost more than all of the above
-    for channel in range(3):
-        out[..., channel] = blocks[..., channel]
+        out[...] = opencv().resize(pixels, size, interpolation=INTER_AREA)
 
 
-def _add_rows(rows: NDArray[np.uint8], fy: int, sums: NDArray[np.uint16]) -> None:
-    """Sums of `fy` rows each."""
-    if fy == 1:
-        sums[...] = rows
-        return
-    np.add(rows[::fy], rows[1::fy], out=sums, dtype=np.uint16)
-    for step in range(2, fy):
-        np.add(sums, rows[step::fy], out=sums)
+@cache
+def opencv() -> Any:
+    """The library, told not to start threads of its own beside ours."""
+    import cv2
 
-
-def _add_neighbours(values: NDArray[np.uint16], fx: int) -> NDArray[np.uint16]:
-    """At the start of each block of `fx` RGB pixels, their sum; anything in between.
-
-    Adding a whole array to itself, moved by some pixels, does twice the work of a strided sum in a quarter of the time.
-    """
-    sums, reach = values, 1
-    while reach * 2 <= fx:
-        step = reach * 3
-        other = scratch(f"sums {reach}", values.shape, np.uint16)
-        np.add(sums[:-step], sums[step:], out=other[:-step])
-        sums, reach = other, reach * 2
-    if reach == fx:
-        return sums
-    if sums is values:
-        sums = values.copy()
-    for pixel in range(reach, fx):
-        np.add(sums[: -pixel * 3], values[pixel * 3 :], out=sums[: -pixel * 3])
-    return sums
+    cv2.setNumThreads(0)
+    return cv2
 
 
 def _area_mean(pixels: NDArray[np.uint8], down: sparse.csr_matrix, across: sparse.csr_matrix) -> NDArray[np.uint8]:
@@ -115,9 +70,10 @@ def _area_mean(pixels: NDArray[np.uint8], down: sparse.csr_matrix, across: spars
     height, width, _ = pixels.shape
     rows, columns = down.shape[0], across.shape[0]
     shrunk = (down @ pixels.reshape(height, width * 3).astype(np.float32)).reshape(rows, width, 3)
-    turned = across @ np.ascontiguousarray(shrunk.transpose(1, 0, 2)).reshape(width, rows * 3)
+    # OpenCV turns an array in a seventh of NumPy's time, which was most of the whole
+    turned = across @ opencv().transpose(shrunk).reshape(width, rows * 3)
     turned += 0.5
-    mean: NDArray[np.uint8] = turned.reshape(columns, rows, 3).transpose(1, 0, 2).astype(np.uint8)
+    mean: NDArray[np.uint8] = opencv().transpose(turned.reshape(columns, rows, 3).astype(np.uint8))
     return mean
 
 

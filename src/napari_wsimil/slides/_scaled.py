@@ -5,12 +5,13 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, NamedTuple
 
+import numpy as np
+
 from napari_wsimil.slides._resample import resample
 from napari_wsimil.slides._scratch import scratch
-from napari_wsimil.slides._window import Box, Tiles, around, read_means, read_window
+from napari_wsimil.slides._window import Box, Tiles, around, read_window
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
 
     from napari_wsimil.slides._levels import Pyramid
@@ -20,16 +21,6 @@ _TOLERANCE = 1.02
 """A level up to 2 % coarser than asked for counts as that magnification: scanners say 0.2525 and mean 0.25."""
 _BLOCK_PIXELS = 1 << 22
 """Pixels of a stored level held in memory at once while shrinking."""
-
-
-class Region(NamedTuple):
-    """What to read: top-left corner in level-0 pixels, output size, level-0 pixels per output pixel in x and y."""
-
-    x: float
-    y: float
-    width: int
-    height: int
-    ratio: tuple[float, float]
 
 
 class Window(NamedTuple):
@@ -46,16 +37,39 @@ class Window(NamedTuple):
     height: int
 
     @property
+    def box(self) -> Box:
+        """The pixels of the level that are needed."""
+        if self.fx == round(self.fx) and self.fy == round(self.fy):
+            return Box(round(self.x), round(self.y), self.width * round(self.fx), self.height * round(self.fy))
+        return around(self.x, self.y, self.x + self.width * self.fx, self.y + self.height * self.fy)[0]
+
+
+class Windows(NamedTuple):
+    """Windows of one size and magnification: as `Window`, but `x` and `y` are (n,) float64."""
+
+    x: NDArray[np.float64]
+    y: NDArray[np.float64]
+    fx: float
+    fy: float
+    width: int
+    height: int
+
+    @property
     def whole(self) -> bool:
         """Whether each pixel of the result is the mean of whole pixels, or one pixel."""
         return self.fx == round(self.fx) and self.fy == round(self.fy)
 
     @property
-    def box(self) -> Box:
-        """The pixels of the level that are needed."""
-        if self.whole:
-            return Box(round(self.x), round(self.y), self.width * round(self.fx), self.height * round(self.fy))
-        return around(self.x, self.y, self.x + self.width * self.fx, self.y + self.height * self.fy)[0]
+    def boxes(self) -> list[Box]:
+        """The pixels of the level that each window needs."""
+        if not self.whole:
+            return [self.at(row).box for row in range(len(self.x))]
+        width, height = self.width * round(self.fx), self.height * round(self.fy)
+        return [Box(x, y, width, height) for x, y in zip(self.x.astype(int).tolist(), self.y.astype(int).tolist(), strict=True)]
+
+    def at(self, row: int) -> Window:
+        """One of them."""
+        return Window(float(self.x[row]), float(self.y[row]), *self[2:])
 
 
 class Scale(NamedTuple):
@@ -64,15 +78,15 @@ class Scale(NamedTuple):
     level: Level
     origin: tuple[float, float]
 
-    def window(self, region: Region) -> Window:
-        """Place a region on the level.
+    def windows(self, corners: NDArray[np.float64], size: tuple[int, ...], ratio: tuple[float, float]) -> Windows:
+        """Place regions of one (width, height) on the level, from their (n, 2) corners in level-0 pixels.
 
         Where the level, or whole blocks of its pixels, fit so well that nothing moves by more than half a pixel of the result,
         pixels are taken (or averaged) as stored; everywhere else fractions of pixels count.
         """
-        x, fx = _snap(region.x / self.origin[0], region.ratio[0] / self.origin[0], region.width)
-        y, fy = _snap(region.y / self.origin[1], region.ratio[1] / self.origin[1], region.height)
-        return Window(x, y, fx, fy, region.width, region.height)
+        x, fx = _snap(corners[:, 0] / self.origin[0], ratio[0] / self.origin[0], size[0])
+        y, fy = _snap(corners[:, 1] / self.origin[1], ratio[1] / self.origin[1], size[1])
+        return Windows(x, y, fx, fy, *size)
 
 
 def nearest_finer(levels: tuple[Level, ...], ratio: tuple[float, float]) -> Level:
@@ -91,17 +105,25 @@ def scale_for(pyramid: Pyramid, ratio: tuple[float, float], *, dct: bool) -> Sca
     return Scale(level, (origin[0] * whole, origin[1] * whole))
 
 
+def by_tiles(pyramid: Pyramid, level: Level, windows: Windows) -> tuple[Level, Windows]:
+    """The same windows in the level of means, where tiles hold whole blocks of pixels; else as they are."""
+    fx, fy = windows.fx, windows.fy
+    means = pyramid.means(level, round(fx)) if windows.whole and fx == fy > 1 else None
+    if means is None or (windows.x % fx).any() or (windows.y % fy).any():
+        return level, windows
+    return means, windows._replace(x=windows.x / fx, y=windows.y / fy, fx=1.0, fy=1.0)
+
+
 def read_scaled(tiles: Tiles, window: Window, out: NDArray[np.uint8]) -> None:
     """Read a window into `out` (height, width, 3) uint8; area mean where it is shrunk, white outside the slide."""
     x, y, fx, fy, width, height = window
     if fx == fy == 1:
         read_window(tiles, window.box, out)
-    elif window.whole:
-        read_means(tiles, window.box, (round(fx), round(fy)), out)
-    else:
-        box, inner = around(x, y, x + width * fx, y + height * fy)
-        pixels = read_window(tiles, box, scratch("window", (box.height, box.width, 3)))
-        resample(pixels, inner, (width, height), out)
+        return
+    box = window.box
+    pixels = read_window(tiles, box, scratch("window", (box.height, box.width, 3)))
+    inner = x - box.x, y - box.y, x + width * fx - box.x, y + height * fy - box.y
+    resample(pixels, inner, (width, height), out)
 
 
 def blocks(window: Window, level: Level) -> list[tuple[Window, Box]]:
@@ -119,10 +141,10 @@ def blocks(window: Window, level: Level) -> list[tuple[Window, Box]]:
     return pieces
 
 
-def _snap(start: float, factor: float, count: int) -> tuple[float, float]:
-    """Move start and factor to whole pixels of the level, if that moves neither end by more than half a pixel of the result."""
+def _snap(start: NDArray[np.float64], factor: float, count: int) -> tuple[NDArray[np.float64], float]:
+    """Move starts and factor to whole pixels of the level, if that moves no end by more than half a pixel of the result."""
     whole = max(1, round(factor))
     slack = (factor - whole) * count
     if abs(slack) > whole:
         return start, factor
-    return math.floor(start + slack / 2 + 0.5), whole
+    return np.floor(start + slack / 2 + 0.5), whole

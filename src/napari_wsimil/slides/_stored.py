@@ -8,7 +8,6 @@ from napari_wsimil.errors import SlideError
 from napari_wsimil.slides.backends.base import TileError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from pathlib import Path
 
     import numpy as np
@@ -43,24 +42,26 @@ class StoredTiles:
         self, level: int, column: int, row: int, scratch: NDArray[np.uint8] | None = None
     ) -> NDArray[np.uint8] | None:
         """See `Backend.read_tile`; of a damaged tile what is left of it, None for nothing."""
-        return self._read(level, column, row, lambda: self._backend.read_tile(level, column, row, scratch))
+        self.check_open()
+        try:
+            return self._backend.read_tile(level, column, row, scratch)
+        except TileError as error:
+            return self._damaged(level, column, row, error)
 
     def read_tile_reduced(self, level: int, column: int, row: int, factor: int) -> NDArray[np.uint8] | None:
         """See `Backend.read_tile_reduced`; None for a damaged tile too."""
-        return self._read(level, column, row, lambda: self._backend.read_tile_reduced(level, column, row, factor))
-
-    def _read(
-        self, level: int, column: int, row: int, read: Callable[[], NDArray[np.uint8] | None]
-    ) -> NDArray[np.uint8] | None:
         self.check_open()
         try:
-            return read()
+            return self._backend.read_tile_reduced(level, column, row, factor)
         except TileError as error:
-            if stamp(self._path) != self.stamp:
-                self._damage.changed()
-            else:
-                self._damage.add(self.levels[level], column, row, error)
-            return error.pixels
+            return self._damaged(level, column, row, error)
+
+    def _damaged(self, level: int, column: int, row: int, error: TileError) -> NDArray[np.uint8] | None:
+        if stamp(self._path) != self.stamp:
+            self._damage.changed()
+        else:
+            self._damage.add(self.levels[level], column, row, error)
+        return error.pixels
 
 
 def stamp(path: Path) -> tuple[int, ...]:

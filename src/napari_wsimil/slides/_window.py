@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 import numpy as np
 
 from napari_wsimil.slides._memory import TILES
-from napari_wsimil.slides._resample import block_mean
 from napari_wsimil.slides._scratch import scratch
 
 if TYPE_CHECKING:
@@ -41,6 +40,9 @@ class TileSource(Protocol):
     ) -> NDArray[np.uint8] | None:
         """See `Backend.read_tile`."""
 
+    def to_any_memory(self, level: Level) -> bool:
+        """Whether `scratch` may be any part of an array, not only a contiguous one."""
+
 
 class Tiles(NamedTuple):
     """The tiles of a level, and how long to keep them.
@@ -51,61 +53,64 @@ class Tiles(NamedTuple):
         Keep all tiles in the cache. False keeps only those that are partly outside a window, which a neighbouring window
         will want; a tile that lies inside is decoded into memory that is used again and again.
     shared
-        With `keep` False: (column, row) of tiles that are wanted again although they lie inside.
+        With `keep` False: tiles that are wanted again although they lie inside, numbered row by row.
     """
 
     source: TileSource
     level: Level
     cache: SlideTiles
     keep: bool = True
-    shared: Container[tuple[int, int]] = ()
+    shared: Container[int] = ()
+
+    def in_place(self, out: NDArray[np.uint8]) -> bool:
+        """Whether a whole tile can be made right where it is wanted in `out` (..., height, width, 3)."""
+        wide = out.shape[-2] == self.level.tile_size[0]
+        return (wide and out.flags.c_contiguous) or self.source.to_any_memory(self.level)
 
 
 def read_window(tiles: Tiles, box: Box, out: NDArray[np.uint8] | None = None) -> NDArray[np.uint8]:
     """Pixels of a window, (box.height, box.width, 3) uint8, written to `out` where it is given."""
+    level = tiles.level
+    columns, (width, height) = level.tiles[0], level.tile_size
     if out is None:
         out = np.empty((box.height, box.width, 3), np.uint8)
-    _whiten_outside(tiles.level, box, out)
-    for tile, source, (left, top, right, bottom) in _parts(tiles, box, out):
-        target = out[top:bottom, left:right]
-        if tile is None:
-            target[...] = WHITE
-        elif not _same_place(tile, target):
-            target[...] = tile[source]
+    if box.x < 0 or box.y < 0 or box.x + box.width > level.width or box.y + box.height > level.height:
+        out[...] = WHITE
+    in_place = tiles.in_place(out)
+    spare = scratch("tile", (height, width, 3))
+    across = _spans(box.x, box.width, width, level.width)
+    for row, top, bottom, first, tall in _spans(box.y, box.height, height, level.height):
+        for column, left, right, start, wide in across:
+            target = out[top:bottom, left:right]
+            if tiles.keep or not (tall and wide) or row * columns + column in tiles.shared:
+                tile = tile_kept(tiles, column, row)
+            else:
+                memory = target if in_place and target.shape == spare.shape else spare
+                tile = tile_once(tiles, column, row, memory)
+            if tile is None:
+                target[...] = WHITE
+            elif tile is not target:
+                target[...] = tile[first : first + bottom - top, start : start + right - left]
     return out
 
 
-def read_means(tiles: Tiles, box: Box, factors: tuple[int, int], out: NDArray[np.uint8]) -> None:
-    """Means over whole blocks of `factors` pixels of a window, written to `out` (box.height / fy, box.width / fx, 3).
+def _spans(begin: int, length: int, side: int, end: int) -> list[tuple[int, int, int, int, bool]]:
+    """The tiles along one side of a window of a level that has `end` pixels.
 
-    Where blocks do not lie across the edges of tiles, each tile is averaged by itself while the processor still holds it.
+    Returns
+    -------
+    For each its number, from where to where in the window it lies, with which of its pixels it begins there, and whether all
+    of it that is inside the level lies there.
     """
-    (fx, fy), level = factors, tiles.level
-    width, height = level.tile_size
-    ends = level.width - box.x, level.height - box.y
-    fits = not (width % fx or height % fy or box.x % fx or box.y % fy)
-    # a level that ends within a block is completed with white
-    if not fits or (0 < ends[0] < box.width and ends[0] % fx) or (0 < ends[1] < box.height and ends[1] % fy):
-        window = scratch("window", (box.height, box.width, 3))
-        block_mean(read_window(tiles, box, window), fx, fy, out)
-        return
-    small = Box(-(-box.x // fx), -(-box.y // fy), out.shape[1], out.shape[0])
-    _whiten_outside(level, box, out, small, (level.width // fx, level.height // fy))
-    for tile, source, (left, top, right, bottom) in _parts(tiles, box, None):
-        target = out[top // fy : bottom // fy, left // fx : right // fx]
-        if tile is None:
-            target[...] = WHITE
-        else:
-            block_mean(tile[source], fx, fy, target)
-
-
-def _whiten_outside(
-    level: Level, box: Box, out: NDArray[np.uint8], small: Box | None = None, size: tuple[int, int] | None = None
-) -> None:
-    x, y, width, height = small or box
-    across, down = size or (level.width, level.height)
-    if x < 0 or y < 0 or x + width > across or y + height > down:
-        out[...] = WHITE
+    spans = []
+    for number in range(max(0, begin // side), min(-(-end // side), -(-(begin + length) // side))):
+        start = number * side
+        stop = min(start + side, end)
+        first, last = max(start, begin), min(stop, begin + length)
+        if first < last:
+            # a window beyond the level may lie within the overhang of its last tile
+            spans.append((number, first - begin, last - begin, first - start, first == start and last == stop))
+    return spans
 
 
 def warm_window(tiles: Tiles, box: Box, should_stop: Callable[[], bool]) -> None:
@@ -113,33 +118,18 @@ def warm_window(tiles: Tiles, box: Box, should_stop: Callable[[], bool]) -> None
     for column, row in tiles_of(tiles.level, box):
         if should_stop():
             return
-        _cached(tiles, column, row)
+        tile_kept(tiles, column, row)
 
 
-def _parts(
-    tiles: Tiles, box: Box, out: NDArray[np.uint8] | None
-) -> Iterator[tuple[NDArray[np.uint8] | None, tuple[slice, slice], tuple[int, int, int, int]]]:
-    """Each tile of a window, which part of it lies there, and where in the window (left, top, right, bottom)."""
-    level = tiles.level
-    tile_width, tile_height = level.tile_size
-    for column, row in tiles_of(level, box):
-        x, y = column * tile_width, row * tile_height
-        right, bottom = min(x + tile_width, level.width), min(y + tile_height, level.height)
-        x0, y0 = max(x, box.x), max(y, box.y)
-        x1, y1 = min(right, box.x + box.width), min(bottom, box.y + box.height)
-        inside = (x0, y0, x1, y1) == (x, y, right, bottom)
-        place = x0 - box.x, y0 - box.y, x1 - box.x, y1 - box.y
-        if tiles.keep or not inside or (column, row) in tiles.shared or (level.index, column, row) in tiles.cache:
-            tile = _cached(tiles, column, row)
-        else:
-            target = None if out is None else out[place[1] : place[3], place[0] : place[2]]
-            whole = target is not None and target.flags.c_contiguous and target.shape == (tile_height, tile_width, 3)
-            memory = target if whole else scratch("tile", (tile_height, tile_width, 3))
-            tile = tiles.source.read_tile(level.index, column, row, scratch=memory)
-        yield tile, (slice(y0 - y, y1 - y), slice(x0 - x, x1 - x)), place
+def tile_once(tiles: Tiles, column: int, row: int, memory: NDArray[np.uint8]) -> NDArray[np.uint8] | None:
+    """A tile that is not wanted again: from the cache if it is there, else in `memory`."""
+    if (tiles.level.index, column, row) in tiles.cache:
+        return tile_kept(tiles, column, row)
+    return tiles.source.read_tile(tiles.level.index, column, row, memory)
 
 
-def _cached(tiles: Tiles, column: int, row: int) -> NDArray[np.uint8] | None:
+def tile_kept(tiles: Tiles, column: int, row: int) -> NDArray[np.uint8] | None:
+    """A tile that is wanted again, from the cache or kept there."""
     width, height = tiles.level.tile_size
     return tiles.cache.get(
         (tiles.level.index, column, row),
@@ -149,15 +139,13 @@ def _cached(tiles: Tiles, column: int, row: int) -> NDArray[np.uint8] | None:
     )
 
 
-def _same_place(tile: NDArray[np.uint8], target: NDArray[np.uint8]) -> bool:
-    """Whether a tile was decoded right where it is wanted."""
-    return tile.shape == target.shape and tile.ctypes.data == target.ctypes.data and tile.strides == target.strides
-
-
 def tiles_of(level: Level, box: Box) -> Iterator[tuple[int, int]]:
     """(column, row) of the tiles that a window touches, row by row."""
     tile_width, tile_height = level.tile_size
     columns, rows = level.tiles
+    if box.x >= level.width or box.y >= level.height:
+        # the last tiles may reach that far, but not the level
+        return
     for row in range(max(0, box.y // tile_height), min(rows, -(-(box.y + box.height) // tile_height))):
         for column in range(max(0, box.x // tile_width), min(columns, -(-(box.x + box.width) // tile_width))):
             yield column, row

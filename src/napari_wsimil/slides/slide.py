@@ -10,13 +10,12 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from napari_wsimil.errors import SlideError
+from napari_wsimil.errors import SlideError, printable
 from napari_wsimil.slides._associated import AssociatedImages
 from napari_wsimil.slides._cache import SHARED, SlideTiles
 from napari_wsimil.slides._colour import Colour, ToSRGB, check_colour
 from napari_wsimil.slides._damage import DamageReport
 from napari_wsimil.slides._reader import Reader, Resampling, check_resampling, checked_out
-from napari_wsimil.slides._scaled import Region
 from napari_wsimil.slides._stored import StoredTiles, stamp
 from napari_wsimil.slides._window import Box
 
@@ -64,9 +63,10 @@ class Slide:
         self._recipe = recipe
         self._notices = notices
         self.path = Path(recipe.path)
-        self._damage = DamageReport(self.path.name)
+        self._damage = DamageReport(printable(self.path.name))
         whole_name = self.path.is_dir() and self.path.suffix.lower() != ".zarr"
-        self.name = self.path.name if whole_name else self.path.name.removesuffix(self.path.suffix).removesuffix(".ome")
+        name = self.path.name if whole_name else self.path.name.removesuffix(self.path.suffix).removesuffix(".ome")
+        self.name = printable(name)
         self.backend = backend.name
         self.levels = backend.levels
         self.width, self.height = self.levels[0].width, self.levels[0].height
@@ -83,12 +83,13 @@ class Slide:
 
     def __repr__(self) -> str:
         mpp = "mpp unknown" if self.mpp is None else f"{self.mpp[0]:.4g} µm/px"
-        return f"<Slide {self.path.name}: {self.width} x {self.height} px, {mpp}, {len(self.levels)} levels, {self.backend}>"
+        name = printable(self.path.name)
+        return f"<Slide {name}: {self.width} x {self.height} px, {mpp}, {len(self.levels)} levels, {self.backend}>"
 
     @property
     def notices(self) -> tuple[str, ...]:
         """Sentences that the user must see; damaged tiles add to them while the slide is read."""
-        return (*self._notices, *self._damage.notices)
+        return (*map(printable, self._notices), *self._damage.notices)
 
     @cached_property
     def fingerprint(self) -> str:
@@ -182,7 +183,7 @@ class Slide:
         """Read like `read_region` at an mpp, for slides without one: `ratio` is level-0 pixels per result pixel, in x and y."""
         check_resampling(resampling)
         out = checked_out(out, (height, width, 3), "Pixels")
-        self._reader.scaled(Region(x, y, width, height, ratio), out, keep=keep, resampling=resampling)
+        self._reader.scaled((x, y), ratio, out, keep=keep, resampling=resampling)
         return self._coloured(out, colour)
 
     def read_patches(

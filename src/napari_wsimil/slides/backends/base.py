@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import struct
 import zlib
 from abc import ABC, abstractmethod
@@ -17,8 +18,15 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-DECODE_ERRORS = (ValueError, RuntimeError, OSError, TypeError, IndexError, ArithmeticError, struct.error, zlib.error)
+DECODE_ERRORS = (ValueError, RuntimeError, OSError, TypeError, LookupError, ArithmeticError, struct.error, zlib.error)
 """What the decoders raise for damaged data; each library has its own habit."""
+
+
+LARGEST_PIECE = 1 << 26
+"""Pixels that are decoded as one: 192 MB. What is compressed in larger pieces is refused."""
+LONGEST_SIDE = 10_000_000
+"""Pixels of a canvas in either direction: half a metre of glass at the finest scan."""
+_LONGEST_QUOTE = 120
 
 
 class UnsupportedError(SlideError):
@@ -47,6 +55,17 @@ class TileError(Exception):
     def __init__(self, text: str, pixels: NDArray[np.uint8] | None = None) -> None:
         super().__init__(text)
         self.pixels = pixels
+
+
+def said(error: Exception, path: Path) -> str:
+    """What a library says of a file, fit to stand within a sentence of ours: one short line without the folder of `path`."""
+    lines = str(error).strip().splitlines()
+    text = lines[0] if lines else type(error).__name__
+    for folder in (path.absolute(), path.absolute().parent):
+        text = text.replace(f"{folder}{os.sep}", "")
+    # a library may quote any bytes of the file
+    text = "".join(letter if letter.isprintable() else "?" for letter in text)
+    return text[:_LONGEST_QUOTE].rstrip(". ")
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_wsimil.errors import SlideError
-from napari_wsimil.slides.backends.base import Backend, Metadata, TileError, UnsupportedError, make_levels
+from napari_wsimil.slides.backends.base import Backend, Metadata, TileError, UnsupportedError, make_levels, said
 from napari_wsimil.slides.backends.byte_reader import file_digest
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ class CziBackend(Backend):
             raise
         except Exception as error:
             self._stack.close()
-            raise SlideError(f"{path.name} is a damaged CZI ({_short(error)}); copy it again.") from error
+            raise SlideError(f"{path.name} is a damaged CZI ({said(error, path)}); copy it again.") from error
 
     def _open(self) -> Any:
         if not is_czi(self.path):
@@ -82,7 +82,7 @@ class CziBackend(Backend):
         try:
             return self._stack.enter_context(czi.open_czi(str(self.path)))
         except Exception as error:
-            raise SlideError(f"{self.path.name} is a damaged CZI ({_short(error)}); copy it again.") from error
+            raise SlideError(f"{self.path.name} is a damaged CZI ({said(error, self.path)}); copy it again.") from error
 
     def _check_kind(self) -> None:
         kinds = self._file.pixel_types
@@ -147,7 +147,7 @@ class CziBackend(Backend):
         try:
             pixels = self._file.read(roi=roi, plane={"C": 0}, zoom=zoom, pixel_type="Bgr24", background_pixel=_WHITE)
         except Exception as error:
-            raise TileError(_short(error)) from error
+            raise TileError(said(error, self.path)) from error
         rgb: NDArray[np.uint8] = pixels[:height, :width, ::-1]
         if scratch is None:
             return np.ascontiguousarray(rgb)
@@ -205,8 +205,3 @@ def _number(value: Any) -> float | None:
         return float(value)
     except (TypeError, ValueError):
         return None
-
-
-def _short(error: Exception) -> str:
-    lines = str(error).strip().splitlines()
-    return lines[0].rstrip(".") if lines else type(error).__name__

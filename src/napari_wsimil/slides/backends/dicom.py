@@ -9,8 +9,8 @@ import logging
 from typing import TYPE_CHECKING, Any
 
 from napari_wsimil.errors import SlideError
-from napari_wsimil.slides.backends.base import Backend, Metadata, TileError, UnsupportedError, make_levels
-from napari_wsimil.slides.backends.dicom_frames import StoredImage, first_line
+from napari_wsimil.slides.backends.base import Backend, Metadata, TileError, UnsupportedError, make_levels, said
+from napari_wsimil.slides.backends.dicom_frames import StoredImage
 from napari_wsimil.slides.backends.dicom_series import find_series, is_resampled
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ class DicomBackend(Backend):
             raise
         except Exception as error:
             self._slide.close()
-            raise UnsupportedError(f"{path.name} is a damaged DICOM slide ({first_line(error)}); copy it again.") from error
+            raise UnsupportedError(f"{path.name} is a damaged DICOM slide ({said(error, path)}); copy it again.") from error
         self._images.sort(key=lambda image: -image.width)
         self.levels = make_levels([(i.width, i.height) for i in self._images], [i.tile_size for i in self._images])
 
@@ -123,7 +123,7 @@ class DicomBackend(Backend):
         """What to raise for one of the many kinds that wsidicom, pydicom and the decoders raise."""
         if self._closed:
             return SlideError(f"{self.path.name} was closed; open the slide again to read from it.")
-        return TileError(first_line(error))
+        return TileError(said(error, self.path))
 
     def associated_names(self) -> tuple[str, ...]:
         """See `Backend.associated_names`."""
@@ -136,7 +136,7 @@ class DicomBackend(Backend):
         except KeyError:
             raise
         except Exception as error:
-            raise ValueError(first_line(error)) from error
+            raise ValueError(said(error, self.path)) from error
 
     def identity(self) -> Iterable[bytes]:
         """See `Backend.identity`."""
@@ -153,7 +153,7 @@ def _open_wsidicom(path: Path, series: Series) -> Any:
         import wsidicom
     except ImportError as error:
         raise UnsupportedError(
-            f"{path.name} is a DICOM slide, and wsidicom can't be imported ({first_line(error)})."
+            f"{path.name} is a DICOM slide, and wsidicom can't be imported ({said(error, path)})."
         ) from error
     # decoded tiles are kept by our own cache; levels may have tiles of different sizes
     settings = wsidicom.Settings(encoded_frame_cache_size=0, decoded_frame_cache_size=0, strict_tile_size_check=False)
@@ -161,5 +161,5 @@ def _open_wsidicom(path: Path, series: Series) -> Any:
         return wsidicom.WsiDicom.open(series.files, settings=settings)
     except Exception as error:
         raise UnsupportedError(
-            f"{path.name} is no DICOM whole-slide image that wsidicom reads ({first_line(error)})."
+            f"{path.name} is no DICOM whole-slide image that wsidicom reads ({said(error, path)})."
         ) from error

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_wsimil.errors import SlideError
-from napari_wsimil.slides.backends.base import UnsupportedError
+from napari_wsimil.slides.backends.base import LARGEST_PIECE, UnsupportedError
 from napari_wsimil.slides.backends.tiff.planes import decode_jpeg, decode_reduced, jpeg_stream
 
 if TYPE_CHECKING:
@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 _JPEG_BASELINE = "1.2.840.10008.1.2.4.50"
 _RUN_LENGTHS = "1.2.840.10008.1.2.5"
 _JPEG_2000 = ("1.2.840.10008.1.2.4.90", "1.2.840.10008.1.2.4.91")
-_MAX_TILE_BYTES = 1 << 29
 _MAX_TILES = 1 << 26
 """Of one level; 65 million tiles are a slide of a million pixels a side in the smallest tiles in use (128 px)."""
 
@@ -66,7 +65,7 @@ class StoredImage:
     def _check_sizes(self, slide: str) -> None:
         width, height = self.tile_size
         columns, rows = -(-self.width // width), -(-self.height // height)
-        if width * height * 3 > _MAX_TILE_BYTES or columns * rows > _MAX_TILES:
+        if width * height > LARGEST_PIECE or columns * rows > _MAX_TILES:
             raise SlideError(
                 f"{slide} says that it is {self.width} x {self.height} pixels in frames of {width} x {height}, "
                 "which is no slide; copy it again."
@@ -130,7 +129,7 @@ class StoredImage:
 
     def read(self) -> NDArray[np.uint8]:
         """The whole image, (height, width, 3) uint8."""
-        if self.width * self.height * 3 > _MAX_TILE_BYTES:
+        if self.width * self.height > LARGEST_PIECE:
             raise ValueError(f"an image of {self.width} x {self.height} pixels")
         pixels = np.full((self.height, self.width, 3), 255, np.uint8)
         width, height = self.tile_size
@@ -147,9 +146,3 @@ def _from_ycbcr(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
     from PIL import Image
 
     return np.asarray(Image.frombytes("YCbCr", pixels.shape[1::-1], pixels.tobytes()).convert("RGB"))
-
-
-def first_line(error: Exception) -> str:
-    """The first line of what an exception says, or its kind."""
-    lines = str(error).strip().splitlines()
-    return lines[0].rstrip(".") if lines else type(error).__name__

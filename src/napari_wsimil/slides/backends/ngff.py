@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from napari_wsimil.errors import SlideError
+from napari_wsimil.slides.backends.base import said
 from napari_wsimil.slides.backends.zarr_files import METADATA_NAMES, ZarrFiles
 
 if TYPE_CHECKING:
@@ -133,13 +134,18 @@ def find_images(files: ZarrFiles) -> list[NgffImage]:
     name = files.path.name
     _refuse_others(name, attributes)
     images, reasons = [], []
-    for group, multiscale, about in _multiscales(files, attributes, zarr_format):
-        try:
-            images.append(_read_image(files, group, multiscale, about, zarr_format))
-        except _NoSlideError as reason:
-            reasons.append(str(reason))
-        except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
-            raise SlideError(f"{name} is an OME-Zarr with damaged metadata ({error!r}); export it again.") from error
+    try:
+        for group, multiscale, about in _multiscales(files, attributes, zarr_format):
+            try:
+                images.append(_read_image(files, group, multiscale, about, zarr_format))
+            except _NoSlideError as reason:
+                reasons.append(str(reason))
+    except SlideError:
+        raise
+    except (KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError) as error:
+        raise SlideError(
+            f"{name} is an OME-Zarr with damaged metadata ({said(error, files.path)}); export it again."
+        ) from error
     if not images:
         what = reasons[0] if reasons else "has no OME-NGFF image"
         raise SlideError(f"{name} is a Zarr that {what}; only brightfield slides (8-bit RGB OME-Zarr) can be opened.")
@@ -160,7 +166,12 @@ def read_attributes(files: ZarrFiles, group: str) -> tuple[dict[str, Any], Liter
     node = files.json(f"{group}/zarr.json")
     if node is not None:
         attributes = node.get("attributes") or {}
-        return dict(attributes.get("ome", attributes)), 3
+        found = attributes.get("ome", attributes) if isinstance(attributes, dict) else None
+        if not isinstance(found, dict):
+            raise SlideError(
+                f"{files.path.name} is a Zarr with damaged metadata (its attributes are no object); export it again."
+            )
+        return dict(found), 3
     return dict(files.json(f"{group}/.zattrs") or {}), 2
 
 

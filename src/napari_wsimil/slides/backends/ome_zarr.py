@@ -6,6 +6,7 @@ corner; the half pixels of their translations are left out, as other readers of 
 
 from __future__ import annotations
 
+import math
 import zipfile
 from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree as ET
@@ -13,8 +14,9 @@ from xml.etree import ElementTree as ET
 import numpy as np
 
 from napari_wsimil.errors import SlideError
-from napari_wsimil.slides.backends.base import Backend, Metadata, TileError, make_levels
+from napari_wsimil.slides.backends.base import LARGEST_PIECE, Backend, Metadata, TileError, make_levels, said
 from napari_wsimil.slides.backends.ngff import find_images
+from napari_wsimil.slides.backends.tiff.metadata import read_number
 from napari_wsimil.slides.backends.tiff.planes import over_white
 from napari_wsimil.slides.backends.zarr_files import ZarrFiles
 
@@ -28,7 +30,6 @@ if TYPE_CHECKING:
 
 _TILE = 512
 """Chunks are read together up to about so many pixels a side: each call of zarr has a price of its own."""
-_MAX_CHUNK_BYTES = 1 << 29
 _KINDS = {"label": "label", "macro": "macro", "overview": "macro", "thumbnail": "thumbnail"}
 """Associated images by a word in the name that the OME-XML gives them."""
 
@@ -49,6 +50,7 @@ class OmeZarrBackend(Backend):
             text = files.read("OME/METADATA.ome.xml")
         about = _parse_xml(text)
         self._associated = dict(_associated(images[1:], about))
+        self._in_zip = path.is_file()
         self._store = self._open_store()
         try:
             self._arrays = [self._open_array(name) for name in self._image.arrays]
@@ -65,12 +67,16 @@ class OmeZarrBackend(Backend):
     def _open_store(self) -> Any:
         from zarr.storage import LocalStore, ZipStore
 
-        if self.path.is_dir():
-            return LocalStore(self.path, read_only=True)
+        from napari_wsimil.slides.backends.zarr_store import CheckedStore
+
+        if not self._in_zip:
+            return CheckedStore(LocalStore(self.path, read_only=True))
         try:
-            return ZipStore(self.path, mode="r")
+            return CheckedStore(ZipStore(self.path, mode="r"))
         except zipfile.BadZipFile as error:
-            raise SlideError(f"{self.path.name} is a zip file that can't be read ({error}); copy it again.") from error
+            raise SlideError(
+                f"{self.path.name} is a zip file that can't be read ({said(error, self.path)}); copy it again."
+            ) from error
 
     def _open_array(self, name: str) -> Any:
         import zarr
@@ -82,12 +88,15 @@ class OmeZarrBackend(Backend):
         try:
             array = zarr.open_array(store=self._store, path=self._prefix + name, mode="r", zarr_format=self._image.zarr_format)
         except Exception as error:
-            raise SlideError(f"{self.path.name} is an OME-Zarr whose level {name} can't be read ({error}).") from error
-        if int(np.prod(array.chunks, dtype=np.int64)) > _MAX_CHUNK_BYTES:
+            raise SlideError(
+                f"{self.path.name} is an OME-Zarr whose level {name} can't be read ({said(error, self.path)})."
+            ) from error
+        if math.prod(array.chunks) > 3 * LARGEST_PIECE:
             raise SlideError(
                 f"{self.path.name} is compressed in chunks of {' x '.join(map(str, array.chunks))} values, too large to decode "
                 "one; save it in chunks of about 512 x 512 pixels."
             )
+        self._store.watch(array)
         return array
 
     def _metadata(self, about: ET.Element | None) -> Metadata:
@@ -119,13 +128,23 @@ class OmeZarrBackend(Backend):
         part = {"x": slice(x, x + width), "y": slice(y, y + height), "c": slice(None)}
         try:
             pixels = np.asarray(array[tuple(part.get(axis, 0) for axis in image.axes)])
+            if not self._is_there(array):
+                # zarr takes all that is not there for chunks that were not written
+                raise FileNotFoundError("it was removed")
         except Exception as error:
             # zarr and its codecs raise many kinds
             if self._closed:
                 raise SlideError(f"{self.path.name} was closed; open the slide again to read from it.") from error
-            raise TileError(str(error) or type(error).__name__) from error
+            raise TileError(said(error, self.path)) from error
         left = [axis for axis in image.axes if axis in part]
         return over_white(pixels.transpose([left.index(axis) for axis in "yxc"]), associated=False)
+
+    def _is_there(self, array: Any) -> bool:
+        """Whether an array was not removed, or the folder with it."""
+        if self._in_zip:
+            return True
+        name = "zarr.json" if self._image.zarr_format == 3 else ".zarray"
+        return (self.path / array.path / name).is_file()
 
     def associated_names(self) -> tuple[str, ...]:
         """See `Backend.associated_names`."""
@@ -134,7 +153,7 @@ class OmeZarrBackend(Backend):
     def associated_image(self, name: str) -> NDArray[np.uint8]:
         """See `Backend.associated_image`."""
         image = self._associated[name]
-        if image.area * 3 > _MAX_CHUNK_BYTES:
+        if image.area > LARGEST_PIECE:
             raise ValueError(f"{image.area} pixels")
         side = max(image.shape)
         try:
@@ -177,10 +196,7 @@ def _parse_xml(text: bytes | None) -> ET.Element | None:
 def _power(about: ET.Element | None) -> float | None:
     """Nominal magnification of the first objective that an OME-XML knows."""
     objective = None if about is None else about.find(".//{*}Objective")
-    try:
-        return None if objective is None else float(objective.get("NominalMagnification", ""))
-    except ValueError:
-        return None
+    return None if objective is None else read_number(objective.get("NominalMagnification"))
 
 
 def _associated(images: list[NgffImage], about: ET.Element | None) -> Iterator[tuple[str, NgffImage]]:

@@ -8,14 +8,27 @@ from __future__ import annotations
 
 import glob
 import threading
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import numpy as np
 import openslide
+from PIL.ImageCms import PyCMSError
 
-from napari_wsimil.slides.backends.base import Backend, Metadata, TileError, UnsupportedError, make_levels
+from napari_wsimil.errors import SlideError
+from napari_wsimil.slides.backends.base import (
+    LARGEST_PIECE,
+    Backend,
+    Metadata,
+    TileError,
+    UnsupportedError,
+    make_levels,
+    said,
+)
 from napari_wsimil.slides.backends.byte_reader import file_digest
 from napari_wsimil.slides.backends.dicom_series import dicom_files
+from napari_wsimil.slides.backends.tiff.directories import check_extents, is_tiff
+from napari_wsimil.slides.backends.tiff.metadata import read_number
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -41,15 +54,20 @@ class OpenSlideBackend(Backend):
         self._lock = threading.Lock()
         self._closed = False
         self._handle = self._open()
-        # what names the patient stays in the file
-        given = {key: value for key, value in self._handle.properties.items() if not key.startswith("dicom.Patient")}
+        given = _properties(self._handle)
         sizes = self._handle.level_dimensions
+        if not sizes or min(map(min, sizes)) < 1:
+            self.close()
+            raise UnsupportedError(f"{path.name} holds levels without pixels.")
         self.levels = make_levels(sizes, [_tile_size(given, index) for index in range(len(sizes))])
         # OpenSlide wants level-0 coordinates; its own downsamples are the ones it divides them by again
         self._downsamples = self._handle.level_downsamples
         self.metadata = self._metadata(given)
 
     def _open(self) -> openslide.OpenSlide:
+        if self.path.is_file() and is_tiff(self.path):
+            # OpenSlide takes memory as the file tells it to, and ends the process where there is not so much
+            check_extents(self.path)
         # of a DICOM series OpenSlide wants one file and finds the others itself
         files = dicom_files(self.path) if self.path.is_dir() else [self.path]
         try:
@@ -59,22 +77,22 @@ class OpenSlideBackend(Backend):
         except openslide.OpenSlideUnsupportedFormatError as error:
             raise UnsupportedError(f"{self.path.name} is no slide in a format that OpenSlide reads.") from error
         except (openslide.OpenSlideError, OSError) as error:
-            raise UnsupportedError(f"{self.path.name} can't be opened by OpenSlide ({str(error).rstrip('.')}).") from error
+            raise UnsupportedError(f"{self.path.name} can't be opened by OpenSlide ({said(error, self.path)}).") from error
 
     def _metadata(self, given: dict[str, str]) -> Metadata:
         vendor = given.get("openslide.vendor", "unknown")
-        power = given.get("openslide.objective-power")
-        metadata = Metadata(vendor, given, objective_power=float(power) if power else None, icc_profile=self._profile())
-        x, y = given.get("openslide.mpp-x"), given.get("openslide.mpp-y")
+        power = read_number(given.get("openslide.objective-power"))
+        metadata = Metadata(vendor, given, objective_power=power, icc_profile=self._profile())
+        x, y = (read_number(given.get(f"openslide.mpp-{axis}")) for axis in "xy")
         if x and y:
             source = {"dicom": "dicom", "generic-tiff": "tiff"}.get(vendor, "vendor")
-            metadata.mpp, metadata.mpp_source = (float(x), float(y)), source
+            metadata.mpp, metadata.mpp_source = (x, y), source
         return metadata
 
     def _profile(self) -> bytes | None:
         try:
             profile = self._handle.color_profile
-        except (openslide.OpenSlideError, OSError):
+        except (openslide.OpenSlideError, OSError, PyCMSError):
             return None
         return None if profile is None else profile.tobytes()
 
@@ -87,16 +105,26 @@ class OpenSlideBackend(Backend):
         size = min(about.tile_size[0], about.width - x), min(about.tile_size[1], about.height - y)
         downsample = self._downsamples[level]
         handle = self._handle
+        place = round(x * downsample), round(y * downsample)
         try:
-            region = handle.read_region((round(x * downsample), round(y * downsample)), level, size)
-        except (openslide.OpenSlideError, OSError) as error:
+            region = handle.read_region(place, level, size)
+        except (openslide.OpenSlideError, OSError):
             self._revive(handle)
-            raise TileError(str(error)) from error
+            region = self._read_alone(place, level, size)
         return _on_white(region)
+
+    def _read_alone(self, place: tuple[int, int], level: int, size: tuple[int, int]) -> Image.Image:
+        """Read with a handle that nobody else uses: the error of another thread is told to all that read at the same time."""
+        try:
+            with self._open() as handle:
+                return handle.read_region(place, level, size)
+        except (openslide.OpenSlideError, OSError, SlideError) as error:
+            raise TileError(said(error, self.path)) from error
 
     def _revive(self, broken: openslide.OpenSlide) -> None:
         """Open again: after one error OpenSlide refuses every further read of the same handle."""
-        with self._lock:
+        with self._lock, suppress(SlideError, OSError):
+            # a file that is gone can't be opened again
             if self._handle is broken and not self._closed:
                 self._handle = self._open()
 
@@ -106,7 +134,17 @@ class OpenSlideBackend(Backend):
 
     def associated_image(self, name: str) -> NDArray[np.uint8]:
         """See `Backend.associated_image`."""
-        pixels = _on_white(self._handle.associated_images[name])
+        given = self.metadata.properties
+        width, height = (int(given.get(f"openslide.associated.{name}.{side}", 1)) for side in ("width", "height"))
+        if width * height > LARGEST_PIECE:
+            raise ValueError(f"{width} x {height} pixels")
+        handle = self._handle
+        try:
+            pixels = _on_white(handle.associated_images[name])
+        except (openslide.OpenSlideError, OSError, KeyError) as error:
+            # KeyError for an image that was listed and has no size
+            self._revive(handle)
+            raise ValueError(said(error, self.path)) from error
         return np.full((1, 1, 3), 255, np.uint8) if pixels is None else pixels
 
     def identity(self) -> Iterable[bytes]:
@@ -127,10 +165,20 @@ class OpenSlideBackend(Backend):
             self._handle.close()
 
 
+def _properties(handle: openslide.OpenSlide) -> dict[str, str]:
+    """What the file says of itself; what names the patient stays in it."""
+    given = {}
+    for key in handle.properties:
+        # a name that is no UTF-8 in the file is found under no key
+        with suppress(KeyError):
+            given[key] = handle.properties[key]
+    return {key: value for key, value in given.items() if not key.startswith("dicom.Patient")}
+
+
 def _tile_size(given: dict[str, str], level: int) -> tuple[int, int]:
     """A multiple of the native tile of about 512 px: each call of OpenSlide has a price of its own."""
     native = [int(given.get(f"openslide.level[{level}].tile-{side}", _TILE)) for side in ("width", "height")]
-    width, height = (side * max(1, round(_TILE / side)) if side <= 2 * _TILE else _TILE for side in native)
+    width, height = (side * max(1, round(_TILE / side)) if 1 <= side <= 2 * _TILE else _TILE for side in native)
     return width, height
 
 

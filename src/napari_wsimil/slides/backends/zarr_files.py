@@ -7,12 +7,15 @@ import zipfile
 from typing import TYPE_CHECKING, Any, Self
 
 from napari_wsimil.errors import SlideError
+from napari_wsimil.slides.backends.base import DECODE_ERRORS, said
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 METADATA_NAMES = ("zarr.json", ".zattrs", ".zgroup", ".zarray", ".zmetadata")
 _MAX_JSON = 1 << 26
+_DAMAGE = (zipfile.BadZipFile, NotImplementedError, EOFError, *DECODE_ERRORS)
+"""What zipfile raises for a damaged archive, by where it is damaged."""
 
 
 class ZarrFiles:
@@ -33,8 +36,10 @@ class ZarrFiles:
         if path.is_file():
             try:
                 self._zip = zipfile.ZipFile(path)
-            except zipfile.BadZipFile as error:
-                raise SlideError(f"{path.name} is a zip file that can't be read ({error}); copy it again.") from error
+            except _DAMAGE as error:
+                raise SlideError(
+                    f"{path.name} is a zip file that can't be read ({said(error, path)}); copy it again."
+                ) from error
             self.prefix = _root_in(self._zip) or ""
 
     @staticmethod
@@ -50,7 +55,7 @@ class ZarrFiles:
         try:
             with zipfile.ZipFile(path) as archive:
                 return _root_in(archive) is not None
-        except zipfile.BadZipFile:
+        except _DAMAGE:
             return False
 
     def __enter__(self) -> Self:
@@ -93,8 +98,10 @@ class ZarrFiles:
             return self._zip.read(about)
         except KeyError:
             return None
-        except (zipfile.BadZipFile, NotImplementedError, RuntimeError) as error:
-            raise SlideError(f"{self.path.name} is a zip file whose {name} can't be read ({error}); copy it again.") from error
+        except _DAMAGE as error:
+            raise SlideError(
+                f"{self.path.name} is a zip file whose {name} can't be read ({said(error, self.path)}); copy it again."
+            ) from error
 
     def _check_size(self, name: str, size: int) -> None:
         if size > _MAX_JSON:

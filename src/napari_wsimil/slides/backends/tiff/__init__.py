@@ -3,6 +3,7 @@
 A file for each vendor says how its pages make a pyramid (`Layout`); `backend.py` reads any of them.
 """
 
-from napari_wsimil.slides.backends.tiff.backend import TiffBackend, is_tiff
+from napari_wsimil.slides.backends.tiff.backend import TiffBackend
+from napari_wsimil.slides.backends.tiff.directories import is_tiff
 
 __all__ = ["TiffBackend", "is_tiff"]

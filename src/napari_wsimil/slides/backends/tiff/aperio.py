@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 import tifffile
 
 from napari_wsimil.slides.backends.base import Metadata
+from napari_wsimil.slides.backends.tiff.decoders import jpeg_2000_size, limited
 from napari_wsimil.slides.backends.tiff.generic import check_pixels, checked_plane, generic_layout, levels_among, read_page
-from napari_wsimil.slides.backends.tiff.jpeg2000 import decode_ycbcr, limited
+from napari_wsimil.slides.backends.tiff.jpeg2000 import decode_ycbcr
 from napari_wsimil.slides.backends.tiff.layout import Layout
 from napari_wsimil.slides.backends.tiff.metadata import icc_profile, read_number, tiff_properties, with_resolution
 
@@ -44,7 +45,7 @@ def _plane(name: str, page: Any) -> Plane:
     check_pixels(name, page)
     plane = checked_plane(name, page)
     if int(page.compression) == _JPEG_2000_YCBCR:
-        plane.decode = limited(decode_ycbcr, 4 * page.tilewidth * page.tilelength)
+        plane.decode = limited(decode_ycbcr, 4 * page.tilewidth * page.tilelength, jpeg_2000_size)
     return plane
 
 

@@ -11,10 +11,10 @@ import numpy as np
 import tifffile
 
 from napari_wsimil.errors import SlideError
-from napari_wsimil.slides.backends.base import DECODE_ERRORS, Backend, UnsupportedError, make_levels
+from napari_wsimil.slides.backends.base import DECODE_ERRORS, LARGEST_PIECE, Backend, UnsupportedError, make_levels
 from napari_wsimil.slides.backends.byte_reader import ByteReader, file_digest
 from napari_wsimil.slides.backends.tiff.aperio import aperio_layout
-from napari_wsimil.slides.backends.tiff.directories import check_directories, is_ndpi
+from napari_wsimil.slides.backends.tiff.directories import check_directories, is_ndpi, is_tiff
 from napari_wsimil.slides.backends.tiff.generic import generic_layout
 from napari_wsimil.slides.backends.tiff.leica import is_leica, leica_layout
 from napari_wsimil.slides.backends.tiff.ndpi import ndpi_layout
@@ -34,9 +34,6 @@ if TYPE_CHECKING:
 # tifffile reports what it meets in odd files to its logger; what matters of it is said by our own sentences
 logging.getLogger("tifffile").addHandler(logging.NullHandler())
 
-_MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
-_MAX_TILE_BYTES = 1 << 29
-
 LAYOUTS: tuple[tuple[Callable[[Any], bool], Callable[[Path, Any], Layout]], ...] = (
     (is_trestle, trestle_layout),
     (is_leica, leica_layout),
@@ -47,12 +44,6 @@ LAYOUTS: tuple[tuple[Callable[[Any], bool], Callable[[Path, Any], Layout]], ...]
     (attrgetter("is_qpi"), qptiff_layout),
 )
 """Vendors whose pages mean something else than a plain pyramid: how their first page is known, and what the pages mean."""
-
-
-def is_tiff(path: Path) -> bool:
-    """Whether a file starts like a TIFF or BigTIFF."""
-    with path.open("rb") as file:
-        return file.read(4) in _MAGIC
 
 
 class TiffBackend(Backend):
@@ -69,18 +60,18 @@ class TiffBackend(Backend):
                 layout = self._layout(file)
         except SlideError:
             raise
-        # SyntaxError: what tifffile's XML parser raises
-        except (*DECODE_ERRORS, KeyError, AttributeError, AssertionError, ArithmeticError, SyntaxError) as error:
+        # SyntaxError: of tifffile's XML parser; MemoryError: for as many bytes as a damaged tag asks for, before any is read
+        except (*DECODE_ERRORS, AttributeError, AssertionError, SyntaxError, MemoryError) as error:
             raise UnsupportedError(
                 f"{path.name} starts like a TIFF but is damaged; copy it again or export it anew."
             ) from error
-        self._images, self.metadata, self._associated = layout.images, layout.metadata, layout.associated
+        self._images, self.metadata, self._associated = list(layout.images), layout.metadata, layout.associated
         self._native_tiles = layout.native_tiles
         self._check_memory()
-        self.levels = make_levels([(i.width, i.height) for i in self._images], [i.tile_size for i in self._images])
         self._reader = ByteReader(path)
         try:
             self._check_complete()
+            self.levels = make_levels([(i.width, i.height) for i in self._images], [i.tile_size for i in self._images])
             if not self._images[0].looks_sound(self._reader):
                 raise SlideError(f"{path.name} is damaged: its pixels can't be decoded; copy it again or export it anew.")
         except SlideError:
@@ -90,7 +81,7 @@ class TiffBackend(Backend):
     def _tifffile(self) -> Any:
         # by the name alone tifffile would read any .ndpi by the rules of NDPI
         ndpi = is_ndpi(self.path)
-        check_directories(self.path, ndpi=ndpi)
+        self._whole = check_directories(self.path, ndpi=ndpi)
         return tifffile.TiffFile(self.path, is_ndpi=ndpi)
 
     def _layout(self, file: Any) -> Layout:
@@ -102,21 +93,29 @@ class TiffBackend(Backend):
 
     def _check_memory(self) -> None:
         width, height = max((image.tile_size for image in self._images), key=lambda size: size[0] * size[1])
-        if width * height * 3 > _MAX_TILE_BYTES:
+        if width * height > LARGEST_PIECE:
             raise SlideError(
                 f"{self.path.name} is compressed in pieces of {width} x {height} pixels, too large to decode one; "
                 "save it as a tiled TIFF (for example with vips tiffsave --tile --pyramid)."
             )
 
     def _check_complete(self) -> None:
-        for image in self._images:
-            offsets, counts = (np.asarray(numbers, dtype=np.float64) for numbers in image.segments)
-            missing = int(np.count_nonzero((offsets + counts)[counts > 0] > self._reader.size))
-            if missing:
-                raise SlideError(
-                    f"{self.path.name} is cut off: {missing} of {len(counts)} tiles of one level lie beyond the end of the "
-                    "file; copy it again."
-                )
+        """Say how much lies beyond the end of the file; a coarser level of which nothing is left is left out."""
+        found = [image.cut(self._reader.size) for image in self._images]
+        missing, stated = (sum(numbers) for numbers in zip(*found, strict=True))
+        if not missing:
+            if not self._whole:
+                self.metadata.notices.append(f"{self.path.name} is cut off: the list of its images breaks off; copy it again.")
+            return
+        if found[0][0] == found[0][1]:
+            raise SlideError(f"{self.path.name} is cut off: nothing of its finest level is left; copy it again.")
+        kept = zip(self._images, found, strict=True)
+        self._images = [image for image, (lost, all_of_it) in kept if lost < all_of_it or not lost]
+        share = max(1, round(100 * missing / stated))
+        self.metadata.notices.append(
+            f"{self.path.name} is cut off: {missing} of {stated} tiles ({share} %) lie beyond the end of the file and are "
+            "shown as background; copy it again."
+        )
 
     def read_tile(
         self, level: int, column: int, row: int, scratch: NDArray[np.uint8] | None = None

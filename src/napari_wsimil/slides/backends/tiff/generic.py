@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+import math
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import tifffile
 
 from napari_wsimil.errors import SlideError
-from napari_wsimil.slides.backends.base import UnsupportedError
+from napari_wsimil.slides.backends.base import LARGEST_PIECE, UnsupportedError
+from napari_wsimil.slides.backends.tiff.decoders import READABLE, decoder, piece_size
 from napari_wsimil.slides.backends.tiff.layout import Layout
-from napari_wsimil.slides.backends.tiff.metadata import has_entities, read_metadata
+from napari_wsimil.slides.backends.tiff.metadata import has_entities, parse_xml, read_metadata
 from napari_wsimil.slides.backends.tiff.planes import make_plane
 from napari_wsimil.slides.backends.tiff.separate import SeparatePlanes
-from napari_wsimil.slides.backends.tiff.vendor import check_canvas, damaged
+from napari_wsimil.slides.backends.tiff.vendor import check_canvas, check_tiles, damaged, whole
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -26,8 +27,7 @@ if TYPE_CHECKING:
     from napari_wsimil.slides.backends.tiff.planes import Plane
 
 _ASSOCIATED = ("thumbnail", "label", "macro", "overview")
-_LARGEST_ASSOCIATED = 1 << 26
-"""Pixels of an image that is decoded as one."""
+_MOST_PLANES = 1 << 16
 _HAS_YCBCR = (7, 33003, 33005, 34712, 50001, 34927)
 """Compressions that turn luma and chroma into RGB by themselves."""
 
@@ -44,6 +44,8 @@ def generic_layout(path: Path, file: Any) -> Layout:
     """
     if has_entities(file.pages[0].description):
         raise SlideError(f"{path.name} has a description with XML entities, which could expand to any size.")
+    if file.is_ome:
+        _check_ome(path.name, file.ome_metadata or "")
     all_series = list(file.series)
     main = _largest(all_series)
     check_pixels(path.name, main.levels[0].pages[0].keyframe, main)
@@ -56,6 +58,17 @@ def generic_layout(path: Path, file: Any) -> Layout:
         if series.name.lower() in _ASSOCIATED and series.pages[0] not in pages
     }
     return Layout([_image(path.name, page) for page in pages], read_metadata(file, main), associated)
+
+
+def _check_ome(name: str, text: str) -> None:
+    """Refuse sizes by which tifffile would take memory for any number of planes."""
+    root = parse_xml(text)
+    for pixels in () if root is None else root.iterfind(".//{*}Pixels"):
+        x, y = (whole(name, pixels.attrib, f"Size{axis}") for axis in "XY")
+        check_canvas(name, x, y)
+        planes = math.prod(whole(name, pixels.attrib, f"Size{axis}") for axis in "CZT")
+        if not 1 <= planes <= _MOST_PLANES:
+            raise damaged(name, f"its description tells of {planes:.6g} planes")
 
 
 def _image(name: str, page: Any) -> StoredImage:
@@ -79,8 +92,7 @@ def checked_plane(name: str, page: Any) -> Plane:
         raise damaged(name, f"{int(frame.planarconfig)} is no way to arrange channels")
     rows, columns = frame.imagelength, 1
     if frame.is_tiled:
-        if min(frame.tilewidth, frame.tilelength) < 1:
-            raise damaged(name, f"it states tiles of {frame.tilewidth} x {frame.tilelength} pixels")
+        check_tiles(name, frame)
         columns, rows = -(-frame.imagewidth // frame.tilewidth), -(-rows // frame.tilelength)
     else:
         rows = -(-rows // min(max(frame.rowsperstrip, 1), rows))
@@ -98,16 +110,22 @@ def read_page(file: Any, *, index: int) -> NDArray[np.uint8]:
     SlideError
         It is too large for such an image.
     """
-    return _small_image(file.pages[index])
+    return _small_image(file, file.pages[index])
 
 
 def _read_series(file: Any, index: int) -> NDArray[np.uint8]:
-    return _small_image(list(file.series)[index].pages[0])
+    return _small_image(file, list(file.series)[index].pages[0])
 
 
-def _small_image(page: Any) -> NDArray[np.uint8]:
-    if page.imagewidth * page.imagelength > _LARGEST_ASSOCIATED:
+def _small_image(file: Any, page: Any) -> NDArray[np.uint8]:
+    frame, pieces = page.keyframe, list(zip(page.dataoffsets, page.databytecounts, strict=False))
+    if max(page.imagewidth * page.imagelength, math.prod(piece_size(frame)), page.nbytes // 4) > LARGEST_PIECE:
         raise SlideError(f"An associated image of {page.imagewidth} x {page.imagelength} pixels is too large to be one.")
+    size = file.filehandle.size
+    # bytes that serve as many tiles at once would be copied for each
+    if any(offset + count > size for offset, count in pieces) or sum(count for _, count in pieces) > size:
+        raise ValueError("its bytes lie beyond the end of the file")
+    frame.decode = decoder(frame)
     pixels: NDArray[np.uint8] = page.asarray()
     return np.repeat(pixels[..., None], 3, axis=2) if pixels.ndim == 2 else pixels
 
@@ -134,14 +152,15 @@ def check_pixels(name: str, frame: Any, image: Any = None) -> None:
     allowed = {"YXS": (3, 4), "SYX": (3,)}.get(image.axes, ())
     if samples not in allowed or photometric not in (2, 6):
         kind = UnsupportedError if "S" in image.axes else SlideError
+        # in a damaged file a size may be a list of numbers
+        shape = " x ".join(map(str, image.shape))[:60]
         raise kind(
-            f"{name} holds a {_kind(image)} image with axes {image.axes} ({' x '.join(map(str, image.shape))}), "
+            f"{name} holds a {_kind(image)} image with axes {image.axes} ({shape}), "
             "not one RGB plane: only brightfield RGB slides can be opened."
         )
     compression = int(frame.compression)
-    known = compression in tifffile.TIFF.DECOMPRESSORS and compression != 6
     raw_ycbcr = photometric == 6 and (compression not in _HAS_YCBCR or int(frame.planarconfig) == 2)
-    if not known or raw_ycbcr:
+    if compression not in READABLE or raw_ycbcr:
         raise UnsupportedError(f"{name} is compressed in a way that can't be read here (TIFF compression {compression}).")
 
 

@@ -7,12 +7,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from numpy.typing import NDArray
 
-JPEG_2000 = (33003, 33004, 33005, 34712)
-"""TIFF compressions; bfconvert writes 33003 for plain RGB."""
 _CHROMA = np.arange(256, dtype=np.int32) - 128
 # ITU-T T.871, rounded as OpenSlide rounds it; green in 16 binary digits
 _RED = np.round(1.402 * _CHROMA).astype(np.int32)
@@ -53,24 +49,3 @@ def _subsampled(data: bytes) -> bool:
     at = data.find(b"\xff\x4f\xff\x51")
     size = data[at + 4 : at + 4 + int.from_bytes(data[at + 4 : at + 6], "big")]
     return any(step != 1 for part in range(38, len(size) - 2, 3) for step in size[part + 1 : part + 3])
-
-
-def limited(decode: Callable[..., Any], most: int) -> Callable[..., Any]:
-    """The decoder, which refuses streams that claim more than `most` pixels: memory is taken by that claim."""
-
-    def decode_within(data: bytes, index: int, **options: Any) -> Any:
-        width, height = _stated_size(data) or (0, 0)
-        if width * height > most:
-            raise ValueError(f"it claims {width} x {height} pixels")
-        return decode(data, index, **options)
-
-    return decode_within
-
-
-def _stated_size(data: bytes) -> tuple[int, int] | None:
-    """(width, height) that a JPEG 2000 stream states, or None where it is none."""
-    at = data.find(b"\xff\x4f\xff\x51", 0, 1024)
-    if at < 0 or len(data) < at + 24:
-        return None
-    right, bottom, left, top = (int.from_bytes(data[at + p : at + p + 4], "big") for p in (8, 12, 16, 20))
-    return right - left, bottom - top

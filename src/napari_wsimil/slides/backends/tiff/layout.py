@@ -31,9 +31,8 @@ class StoredImage(Protocol):
     def tile_size(self) -> tuple[int, int]:
         """(width, height) of what is decoded as one."""
 
-    @property
-    def segments(self) -> tuple[list[int], list[int]]:
-        """Offsets and byte counts of everything stored for this level; count 0 = nothing scanned."""
+    def cut(self, size: int) -> tuple[int, int]:
+        """Count as not scanned what lies beyond `size` bytes, the length of the file; (pieces lost, pieces stated)."""
 
     def read_tile(
         self, reader: ByteReader, column: int, row: int, scratch: NDArray[np.uint8] | None = None

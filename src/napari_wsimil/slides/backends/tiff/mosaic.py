@@ -123,11 +123,11 @@ class Mosaic:
         self._native_tiles = native_tiles
         self.tile_size = _near_512(areas[0].plane.tile_size)
 
-    @property
-    def segments(self) -> tuple[list[int], list[int]]:
-        """See `StoredImage.segments`."""
+    def cut(self, size: int) -> tuple[int, int]:
+        """See `StoredImage.cut`."""
         planes = {id(area.plane): area.plane for area in self.areas}.values()
-        return [o for plane in planes for o in plane.offsets], [c for plane in planes for c in plane.counts]
+        lost, stored = zip(*(plane.cut(size) for plane in planes), strict=True)
+        return sum(lost), sum(stored)
 
     def looks_sound(self, reader: ByteReader) -> bool:
         """See `StoredImage.looks_sound`."""

@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_wsimil.errors import SlideError
-from napari_wsimil.slides.backends.base import Metadata, UnsupportedError
+from napari_wsimil.slides.backends.base import LARGEST_PIECE, Metadata, UnsupportedError
 from napari_wsimil.slides.backends.tiff.generic import read_page
+from napari_wsimil.slides.backends.tiff.jpeg_head import read_jpeg_head
 from napari_wsimil.slides.backends.tiff.layout import Layout
-from napari_wsimil.slides.backends.tiff.metadata import icc_profile, tiff_properties, with_resolution
+from napari_wsimil.slides.backends.tiff.metadata import icc_profile, read_number, tiff_properties, with_resolution
 from napari_wsimil.slides.backends.tiff.planes import jpeg_stream
-from napari_wsimil.slides.backends.tiff.restarts import LARGEST_JPEG, RestartPlane, read_jpeg_head
+from napari_wsimil.slides.backends.tiff.restarts import LARGEST_JPEG, RestartPlane
 from napari_wsimil.slides.backends.tiff.vendor import check_canvas
 
 if TYPE_CHECKING:
@@ -31,8 +32,6 @@ _NAMED = {
 """Private tags by the names that OpenSlide gives them."""
 _ASSOCIATED = {-1: "macro", -2: "map"}
 _HEAD_BYTES = 1 << 18
-_MOST_AT_ONCE = 1 << 26
-"""Pixels that are decoded as one where a level has no restart markers: 192 MB."""
 
 
 def ndpi_layout(path: Path, file: Any) -> Layout:
@@ -98,7 +97,7 @@ def _plane(name: str, file: Any, page: Any) -> RestartPlane:
     except ValueError as error:
         raise UnsupportedError(f"{name} has a level that can't be read piece by piece ({error}).") from error
     width, height = plane.tile_size
-    if width * height > _MOST_AT_ONCE or max(width, height) > LARGEST_JPEG:
+    if width * height > LARGEST_PIECE or max(width, height) > LARGEST_JPEG:
         raise UnsupportedError(f"{name} has a level of {size[0]} x {size[1]} pixels in one JPEG without restart markers.")
     return plane
 
@@ -137,6 +136,5 @@ def _metadata(page: Any) -> Metadata:
     if metadata.mpp is not None:
         # here the resolution is the scanner's word, not a printer's default
         metadata.mpp_source = "vendor"
-    lens = _value(page, _LENS)
-    metadata.objective_power = float(lens) if lens else None
+    metadata.objective_power = read_number(_value(page, _LENS))
     return metadata

@@ -8,13 +8,12 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from napari_wsimil.slides.backends.base import Metadata, UnsupportedError
+from napari_wsimil.slides.backends.base import LONGEST_SIDE, Metadata, UnsupportedError
 from napari_wsimil.slides.backends.tiff.generic import read_page
 from napari_wsimil.slides.backends.tiff.layout import Layout
 from napari_wsimil.slides.backends.tiff.metadata import icc_profile
 from napari_wsimil.slides.backends.tiff.tiled import tiled_plane
 from napari_wsimil.slides.backends.tiff.vendor import (
-    LONGEST_SIDE,
     check_descending,
     damaged,
     page_properties,

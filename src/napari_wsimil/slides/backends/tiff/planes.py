@@ -10,7 +10,7 @@ import numpy as np
 import simplejpeg
 
 from napari_wsimil.slides.backends.base import DECODE_ERRORS, TileError
-from napari_wsimil.slides.backends.tiff.jpeg2000 import JPEG_2000, limited
+from napari_wsimil.slides.backends.tiff.decoders import JPEG, decoder, piece_size
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -72,10 +72,18 @@ class Plane:
         """(width, height) of what is decoded as one."""
         return self.segment_width, self.segment_rows * self.group
 
-    @property
-    def segments(self) -> tuple[list[int], list[int]]:
-        """See `StoredImage.segments`."""
-        return self.offsets, self.counts
+    def cut(self, size: int) -> tuple[int, int]:
+        """See `StoredImage.cut`."""
+        stored = sum(1 for count in self.counts if count)
+        lost = self.beyond(size)
+        for index in lost:
+            self.counts[index] = 0
+        return len(lost), stored
+
+    def beyond(self, size: int) -> set[int]:
+        """Segments that end beyond so many bytes."""
+        ends = zip(self.offsets, self.counts, strict=True)
+        return {index for index, (offset, count) in enumerate(ends) if count and offset + count > size}
 
     def read_tile(
         self, reader: ByteReader, column: int, row: int, scratch: NDArray[np.uint8] | None = None
@@ -94,6 +102,8 @@ class Plane:
     def _complete(self, pixels: NDArray[np.uint8], column: int, row: int, factor: int = 1) -> NDArray[np.uint8]:
         """The pixels, which must cover what of the tile lies inside the level."""
         width, height = self.tile_size
+        if factor == 1 and pixels.shape[0] >= height and pixels.shape[1] >= width:
+            return pixels
         inside = min(height, self.height - row * height), min(width, self.width - column * width)
         needed = -(-inside[0] // factor), -(-inside[1] // factor)
         if pixels.shape[0] < needed[0] or pixels.shape[1] < needed[1]:
@@ -126,7 +136,7 @@ class Plane:
             data = reader.read(self.offsets[index], self.counts[index])
             try:
                 simplejpeg.decode_jpeg_header(jpeg_stream(data, self.tables, self.rgb))
-            except ValueError:
+            except DECODE_ERRORS:
                 continue
             return True
         return False
@@ -136,8 +146,7 @@ def make_plane(page: Any) -> Plane:
     """The plane of a tifffile page (8-bit RGB(A), interleaved)."""
     frame = page.keyframe
     tiled, together = bool(frame.is_tiled), int(frame.planarconfig) == 1
-    width = frame.tilewidth if tiled else frame.imagewidth
-    rows = frame.tilelength if tiled else min(frame.rowsperstrip, frame.imagelength)
+    rows, width = piece_size(frame)
     listed = min(len(page.dataoffsets), len(page.databytecounts))
     plane = Plane(
         width=frame.imagewidth,
@@ -148,12 +157,14 @@ def make_plane(page: Any) -> Plane:
         segment_rows=rows,
         group=1 if tiled else max(1, min(_BAND // rows, -(-frame.imagelength // rows))),
         columns=-(-frame.imagewidth // frame.tilewidth) if tiled else 1,
-        decode=limited(frame.decode, 4 * rows * width) if int(frame.compression) in JPEG_2000 else frame.decode,
-        tables=frame.jpegtables,
-        jpeg=together and int(frame.compression) == 7 and frame.samplesperpixel == 3 and int(frame.photometric) in (2, 6),
+        decode=decoder(frame),
+        tables=frame.jpegtables if isinstance(frame.jpegtables, bytes) else None,
+        jpeg=together and int(frame.compression) == JPEG and frame.samplesperpixel == 3 and int(frame.photometric) in (2, 6),
         rgb=int(frame.photometric) == 2,
         associated_alpha=bool(frame.extrasamples) and int(frame.extrasamples[0]) == 1,
     )
+    if min(plane.counts, default=0) < 0:
+        raise ValueError("tiles of less than no bytes")
     if together and not tiled and int(frame.compression) == 1:
         cut_raw(plane, frame.samplesperpixel)
     return plane
@@ -223,7 +234,9 @@ def jpeg_stream(data: bytes, tables: bytes | None, rgb: bool) -> bytes:
 
 def decode_jpeg(stream: bytes, scratch: NDArray[np.uint8] | None) -> NDArray[np.uint8]:
     """(h, w, 3) uint8 RGB, in `scratch` where it is given and large enough; ValueError for a damaged stream."""
-    return _decode_strictly(stream, buffer=scratch)
+    pixels = _decode_strictly(stream, buffer=scratch)
+    # the same memory, but the array itself tells a caller at once that there is nothing to copy
+    return scratch if scratch is not None and pixels.shape == scratch.shape else pixels
 
 
 def _decode_strictly(stream: bytes, **options: Any) -> NDArray[np.uint8]:

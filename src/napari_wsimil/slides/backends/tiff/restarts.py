@@ -6,8 +6,8 @@ its size stands in front. Intervals that lie below and beside each other are dec
 
 from __future__ import annotations
 
+import math
 import threading
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_wsimil.slides.backends.byte_reader import ByteReader
+    from napari_wsimil.slides.backends.tiff.jpeg_head import JpegHead
 
 LARGEST_JPEG = 65500
 """Pixels in either side of a JPEG that libjpeg takes."""
@@ -28,86 +29,6 @@ _TILE = 512
 _TILE_PIXELS = 1 << 22
 _SCAN_BYTES = 1 << 23
 _END = b"\xff\xd9"
-
-
-@dataclass(frozen=True)
-class JpegHead:
-    """What the header of a JPEG says.
-
-    Parameters
-    ----------
-    data
-        From the start of the image to the end of the start-of-scan segment.
-    sof
-        Position of the start-of-frame marker in `data`.
-    width, height
-        As stated, which is wrong (often 0) where the image is larger than a JPEG can say.
-    interval
-        Blocks (MCUs) between two restart markers; 0 = there are none.
-    block
-        (width, height) of a block in pixels.
-    baseline
-        Whether it is sequential Huffman coding, of which an interval can be decoded alone.
-    """
-
-    data: bytes
-    sof: int
-    width: int
-    height: int
-    interval: int
-    block: tuple[int, int]
-    baseline: bool
-
-    def sized(self, width: int, height: int) -> bytes:
-        """The same header for a picture of another size."""
-        at = self.sof + 5
-        size = height.to_bytes(2, "big") + width.to_bytes(2, "big")
-        return self.data[:at] + size + self.data[at + 4 :]
-
-
-def read_jpeg_head(data: bytes) -> JpegHead:
-    """Parse the header at the start of `data` (ITU-T T.81, annex B).
-
-    Raises
-    ------
-    ValueError
-        It is no JPEG of three 8-bit components in one scan.
-    """
-    if data[:2] != b"\xff\xd8":
-        raise ValueError("no JPEG")
-    sof, interval, at = -1, 0, 2
-    while at + 4 <= len(data):
-        if data[at] != 0xFF:
-            raise ValueError("no marker where one should be")
-        marker, length = data[at + 1], int.from_bytes(data[at + 2 : at + 4], "big")
-        if marker == 0xDD:
-            interval = int.from_bytes(data[at + 4 : at + 6], "big")
-        elif 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):
-            sof = at
-        at += 2 + length
-        if marker == 0xDA:
-            break
-    else:
-        raise ValueError("the header has no end")
-    if sof < 0 or at > len(data):
-        raise ValueError("the header is incomplete")
-    return _head(data[:at], sof, interval)
-
-
-def _head(data: bytes, sof: int, interval: int) -> JpegHead:
-    precision, components = data[sof + 4], data[sof + 9]
-    if precision != 8 or components != 3:
-        raise ValueError(f"{components} components of {precision} bits")
-    sampling = data[sof + 11 : sof + 11 + 9 : 3]
-    return JpegHead(
-        data=data,
-        sof=sof,
-        height=int.from_bytes(data[sof + 5 : sof + 7], "big"),
-        width=int.from_bytes(data[sof + 7 : sof + 9], "big"),
-        interval=interval,
-        block=(8 * max(factor >> 4 for factor in sampling), 8 * max(factor & 15 for factor in sampling)),
-        baseline=data[sof + 1] in (0xC0, 0xC1),
-    )
 
 
 class Intervals:
@@ -121,10 +42,15 @@ class Intervals:
         Intervals that there must be.
     recorded
         (number,) int64 starts, or None.
+
+    Attributes
+    ----------
+    end_of_file
+        Less than `end` where the file was cut off.
     """
 
     def __init__(self, first: int, end: int, number: int, recorded: NDArray[np.int64] | None) -> None:
-        self.end = end
+        self.end = self.end_of_file = end
         self._lock = threading.Lock()
         self._starts = np.empty(number + 1, np.int64) if recorded is None else np.append(recorded, end)
         self._starts[0], self._starts[-1] = first, end
@@ -146,9 +72,13 @@ class Intervals:
         starts: list[int] = self._starts[first : last + 2].tolist()
         return starts
 
+    def is_lost(self, number: int) -> bool:
+        """Whether an interval ends beyond the end of the file, or was looked for up to there without being found."""
+        return number + 1 >= self._known or int(self._starts[number + 1]) > self.end_of_file
+
     def _scan_on(self, reader: ByteReader) -> None:
         """Look for markers in the next few megabytes."""
-        count = min(_SCAN_BYTES, self.end - self._scanned)
+        count = min(_SCAN_BYTES, min(self.end, self.end_of_file) - self._scanned)
         if count < 2:
             raise TileError("its restart marker is missing")
         data = np.frombuffer(read_bytes(reader, self._scanned, count), np.uint8)
@@ -184,7 +114,7 @@ class RestartPlane:
         self, head: JpegHead, size: tuple[int, int], strip: tuple[int, int], recorded: NDArray[np.int64] | None = None
     ) -> None:
         self.width, self.height = size
-        self.segments = [strip[0]], [strip[1]]
+        self.strip = strip
         self._head = head
         self._segment, self.columns = _segment(head, size)
         self.rows = -(-self.height // self._segment[1])
@@ -208,11 +138,22 @@ class RestartPlane:
         down = max(1, min(_TILE, _TILE_PIXELS // (across * width)) // height)
         return across, min(down, self.rows)
 
+    def cut(self, size: int) -> tuple[int, int]:
+        """See `StoredImage.cut`. What is lost is told from the bytes: tiles take about the same."""
+        stored = -(-self.columns // self._across) * -(-self.rows // self._down)
+        lacking = min(self.strip[0] + self.strip[1] - size, self.strip[1])
+        if lacking <= 0:
+            return 0, stored
+        self._intervals.end_of_file = size
+        return min(stored, math.ceil(stored * lacking / self.strip[1])), stored
+
     def read_tile(
         self, reader: ByteReader, column: int, row: int, scratch: NDArray[np.uint8] | None = None
     ) -> NDArray[np.uint8] | None:
         """See `Backend.read_tile`."""
         stream = self._stream(reader, column, row)
+        if stream is None:
+            return None
         try:
             return decode_jpeg(stream, scratch)
         except DECODE_ERRORS as error:
@@ -226,6 +167,8 @@ class RestartPlane:
     def read_tile_reduced(self, reader: ByteReader, column: int, row: int, factor: int) -> NDArray[np.uint8] | None:
         """See `Backend.read_tile_reduced`."""
         stream = self._stream(reader, column, row)
+        if stream is None:
+            return None
         try:
             return decode_reduced(stream, factor, self.tile_size[::-1])
         except DECODE_ERRORS as error:
@@ -235,12 +178,25 @@ class RestartPlane:
         """See `StoredImage.looks_sound`."""
         try:
             simplejpeg.decode_jpeg_header(self._head.sized(*self.tile_size) + _END)
-        except ValueError:
+        except DECODE_ERRORS:
             return False
         return True
 
-    def _stream(self, reader: ByteReader, column: int, row: int) -> bytes:
-        """A JPEG of one tile: a header of its size, and its intervals with their markers numbered anew."""
+    def _stream(self, reader: ByteReader, column: int, row: int) -> bytes | None:
+        """A JPEG of one tile: a header of its size, and its intervals with their markers numbered anew.
+
+        None where the file was cut off before.
+        """
+        try:
+            return self._put_together(reader, column, row)
+        except TileError:
+            bottom, right = min((row + 1) * self._down, self.rows), min((column + 1) * self._across, self.columns)
+            cut_off = self._intervals.end_of_file < self._intervals.end
+            if cut_off and self._intervals.is_lost((bottom - 1) * self.columns + right - 1):
+                return None
+            raise
+
+    def _put_together(self, reader: ByteReader, column: int, row: int) -> bytes:
         left, top = column * self._across, row * self._down
         right, bottom = min(left + self._across, self.columns), min(top + self._down, self.rows)
         width, height = self._segment

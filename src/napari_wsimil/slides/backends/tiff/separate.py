@@ -33,7 +33,6 @@ class SeparatePlanes:
 
     def __init__(self, plane: Plane, *, raw: bool) -> None:
         self.width, self.height = plane.width, plane.height
-        self.segments = plane.segments
         count = len(plane.offsets) // 3
         self._channels = [_channel(plane, first, count) for first in (0, count, 2 * count)]
         if raw:
@@ -54,6 +53,15 @@ class SeparatePlanes:
             return None
         # a channel without bytes counts as white, as the whole tile would
         return np.concatenate([np.full(shape, 255, np.uint8) if part is None else part for part in parts], axis=2)
+
+    def cut(self, size: int) -> tuple[int, int]:
+        """See `StoredImage.cut`. A tile without one of its colours counts as not scanned."""
+        stored = sum(1 for counts in zip(*(channel.counts for channel in self._channels), strict=True) if any(counts))
+        lost = set().union(*(channel.beyond(size) for channel in self._channels))
+        for channel in self._channels:
+            for index in lost:
+                channel.counts[index] = 0
+        return len(lost), stored
 
     def looks_sound(self, reader: ByteReader) -> bool:
         """See `StoredImage.looks_sound`."""

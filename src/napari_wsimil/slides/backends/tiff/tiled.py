@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from napari_wsimil.slides.backends.base import UnsupportedError
 from napari_wsimil.slides.backends.tiff.generic import check_pixels
 from napari_wsimil.slides.backends.tiff.planes import make_plane
-from napari_wsimil.slides.backends.tiff.vendor import LARGEST_TILE, check_canvas, damaged
+from napari_wsimil.slides.backends.tiff.vendor import check_canvas, check_tiles, damaged
 
 if TYPE_CHECKING:
     from napari_wsimil.slides.backends.tiff.planes import Plane
@@ -36,8 +36,7 @@ def tiled_plane(name: str, page: Any) -> Plane:
     check_pixels(name, frame)
     if int(frame.planarconfig) != 1:
         raise UnsupportedError(f"{name} holds a level with its channels apart.")
-    if not 1 <= frame.tilewidth * frame.tilelength <= LARGEST_TILE:
-        raise damaged(name, f"it states tiles of {frame.tilewidth} x {frame.tilelength} pixels")
+    check_tiles(name, frame)
     columns, rows = -(-frame.imagewidth // frame.tilewidth), -(-frame.imagelength // frame.tilelength)
     if columns * rows > _MOST_TILES:
         raise damaged(name, f"it states {columns * rows} tiles in one level")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import simplejpeg
 
 from napari_wsimil.errors import SlideError
-from napari_wsimil.slides.backends.base import UnsupportedError
+from napari_wsimil.slides.backends.base import LARGEST_PIECE, LONGEST_SIDE, UnsupportedError
 from napari_wsimil.slides.backends.tiff.metadata import parse_xml, tiff_properties
 
 if TYPE_CHECKING:
@@ -21,12 +21,10 @@ if TYPE_CHECKING:
 
     from napari_wsimil.slides.backends.tiff.layout import StoredImage
 
-LONGEST_SIDE = 10_000_000
-"""Pixels of a canvas in either direction: half a metre of glass at the finest scan."""
+_LARGEST_WHOLE = 1 << 63
+_LARGE_TILE = 4096
 _LARGEST_CANVAS = 4e11
 """Pixels: two whole glasses at 0.1 µm per pixel."""
-LARGEST_TILE = 1 << 26
-"""Pixels that are decoded as one: 192 MB."""
 
 
 def damaged(name: str, why: str) -> SlideError:
@@ -62,7 +60,7 @@ def number(name: str, attributes: Mapping[str, str], key: str) -> float:
 def whole(name: str, attributes: Mapping[str, str], key: str) -> int:
     """A whole number among the attributes of an XML element; as `number`."""
     value = number(name, attributes, key)
-    if value != int(value):
+    if value != int(value) or abs(value) > _LARGEST_WHOLE:
         raise damaged(name, f"{key} in it should be a whole number, not {value:g}")
     return int(value)
 
@@ -71,6 +69,13 @@ def check_canvas(name: str, width: float, height: float) -> None:
     """Refuse a canvas without pixels, and one larger than any slide."""
     if not (1 <= width <= LONGEST_SIDE and 1 <= height <= LONGEST_SIDE and width * height <= _LARGEST_CANVAS):
         raise damaged(name, f"it states an image of {width:.6g} x {height:.6g} pixels")
+
+
+def check_tiles(name: str, frame: Any) -> None:
+    """Refuse tiles without pixels, and tiles much larger than the image, which would take memory for nothing."""
+    sides = (frame.tilewidth, frame.imagewidth), (frame.tilelength, frame.imagelength)
+    if not all(1 <= tile <= max(_LARGE_TILE, 2 * image) for tile, image in sides):
+        raise damaged(name, f"it states tiles of {frame.tilewidth} x {frame.tilelength} pixels")
 
 
 def page_properties(page: Any) -> dict[str, str]:
@@ -96,7 +101,7 @@ def small_jpeg(data: bytes) -> NDArray[np.uint8]:
         It is no JPEG, or too large for a picture of a label or a glass.
     """
     height, width = simplejpeg.decode_jpeg_header(data)[:2]
-    if height * width > LARGEST_TILE:
+    if height * width > LARGEST_PIECE:
         raise ValueError(f"an image of {width} x {height} pixels is too large for a macro image")
     pixels: NDArray[np.uint8] = simplejpeg.decode_jpeg(data, "RGB")
     return pixels

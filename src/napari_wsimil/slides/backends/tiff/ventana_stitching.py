@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from napari_wsimil.slides.backends.base import UnsupportedError
-from napari_wsimil.slides.backends.tiff.vendor import LONGEST_SIDE, damaged, number, whole
+from napari_wsimil.slides.backends.base import LONGEST_SIDE, UnsupportedError
+from napari_wsimil.slides.backends.tiff.vendor import damaged, number, whole
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
