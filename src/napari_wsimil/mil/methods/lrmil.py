@@ -33,7 +33,7 @@ class LRMILParameters(Parameters):
     projection: int = parameter(
         0,
         "Width of a layer before everything; 0: none. With it, sure patches teach what predictions use.",
-        "ours: without it the published hard loss reaches nothing that predicts (methods.md 5.8)",
+        "ours: without it the published hard loss reaches nothing that predicts",
         ge=0,
         le=8192,
     )
