@@ -22,6 +22,22 @@ def own_preferences(tmp_path_factory, monkeypatch):
     return slides
 
 
+@pytest.fixture
+def make_napari_viewer(make_napari_viewer, qtbot):
+    """napari's own, which checks at the end that no window is left: one is, as long as its slices are still on their way."""
+    made = []
+
+    def make(*arguments, **options):
+        made.append(make_napari_viewer(*arguments, **options))
+        return made[-1]
+
+    yield make
+    for viewer in made:
+        qtbot.waitUntil(lambda layers=viewer.layers: all(layer.loaded for layer in layers), timeout=20_000)
+    made.clear()
+    qtbot.wait(20)
+
+
 @pytest.fixture(scope="session")
 def sample(tmp_path_factory):
     from napari_wsimil.samples import make_sample_slide

@@ -18,9 +18,9 @@ from napari_wsimil.slides._scratch import beside_borders
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-_PIECE = 4 << 20
-"""Small, because the last of its tiles holds a whole piece: with pieces of 16 MB a panning viewer took 50 MB more."""
-_LARGEST = _PIECE // 4
+_PIECE = 1 << 20
+"""Small, because the last of its tiles holds a whole piece: with pieces of 4 MB a panning viewer took 190 MB more."""
+_LARGEST = _PIECE
 
 
 class TileMemory:
