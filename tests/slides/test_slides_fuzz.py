@@ -110,7 +110,8 @@ def test_memory_beyond_the_bound_is_forbidden(monkeypatch):
 
 
 def _take():
-    np.ones(64 << 20, np.uint8).sum()
+    # far more than what others may let go of at the same time
+    np.ones(512 << 20, np.uint8).sum()
     return []
 
 

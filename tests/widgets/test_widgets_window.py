@@ -231,7 +231,9 @@ def test_a_program_ends_when_its_window_is_closed_in_mid_job(sample):
     done = subprocess.run(
         [sys.executable, "-c", CLOSE_IN_MID_JOB, sample], capture_output=True, text=True, timeout=60, check=False
     )
-    assert done.stdout.split("\n")[:2] == ["running True", "ended"]
+    # whoever opens a slide for the first time is told about smooth panning
+    told = [line for line in done.stdout.splitlines() if not line.startswith("INFO: napari's setting")]
+    assert told == ["running True", "ended"]
     assert done.returncode == 0
     assert "Traceback" not in done.stderr
 

@@ -74,6 +74,8 @@ def check_canvas(name: str, width: float, height: float) -> None:
 def check_tiles(name: str, frame: Any) -> None:
     """Refuse tiles without pixels, and tiles much larger than the image, which would take memory for nothing."""
     sides = (frame.tilewidth, frame.imagewidth), (frame.tilelength, frame.imagelength)
+    if not all(isinstance(number, int) for side in sides for number in side):
+        raise damaged(name, "it states more than one size for its tiles")
     if not all(1 <= tile <= max(_LARGE_TILE, 2 * image) for tile, image in sides):
         raise damaged(name, f"it states tiles of {frame.tilewidth} x {frame.tilelength} pixels")
 
