@@ -192,11 +192,12 @@ def try_one(worker, variants, sample, seed, keep):
     return answer | {"printed": printed}, finding
 
 
-def fuzz(samples, *, seconds, work, first_seed=0, workers=2, most_findings=1000):
+def fuzz(samples, *, seconds, work, first_seed=0, seeds=None, workers=2, most_findings=1000):
     """Read damaged variants of all samples in turn until the time is over; returns a `Report`."""
     report = Report()
     until = time.monotonic() + seconds
-    turns = ((sample, seed) for seed in count(first_seed) for sample in samples)
+    each = count(first_seed) if seeds is None else range(first_seed, first_seed + seeds)
+    turns = ((sample, seed) for seed in each for sample in samples)
     # a generator can't be asked by two threads at once
     todo = iter(list(zip(turns, range(int(seconds * 400)), strict=False)))
 
