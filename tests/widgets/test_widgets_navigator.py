@@ -373,6 +373,7 @@ def test_open_from_the_dock(overview, sample, qtbot):
     dialog.selectFile(str(sample))
     dialog.accept()
     qtbot.waitUntil(lambda: w.dock.layer is not None, timeout=3000)
+    assert [layer.name for layer in w.viewer.layers] == [w.dock.layer.name] == ["sample"]
 
 
 def test_nothing_in_the_dock_is_cut(overview, sample, qtbot):

@@ -9,8 +9,8 @@ import torch
 from napari_wsimil.mil.attention import of_predicted_class
 from napari_wsimil.mil.chunks import in_chunks
 from napari_wsimil.mil.method import Method
-from napari_wsimil.mil.methods.mean_pooling import PoolingParameters, patch_classifier
-from napari_wsimil.mil.output import MILModel, MILOutput, finest_features
+from napari_wsimil.mil.methods.mean_pooling import PatchClassifier, PoolingParameters
+from napari_wsimil.mil.output import MILOutput, finest_features
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from napari_wsimil.bags import Bag
 
 
-class MaxPooling(MILModel):
+class MaxPooling(PatchClassifier):
     """Classify each patch and take the largest logit of each class.
 
     The attention of a class is 1 at its loudest patch (the first of equals) and 0 elsewhere; the evidence of a patch is its own
@@ -31,10 +31,6 @@ class MaxPooling(MILModel):
     hidden, dropout
         See `PoolingParameters`.
     """
-
-    def __init__(self, in_features: int, classes: int, *, hidden: int = 512, dropout: float = 0.25) -> None:
-        super().__init__()
-        self.classifier = patch_classifier(in_features, classes, hidden, dropout)
 
     def forward(self, bag: Bag) -> MILOutput:
         """Answer for the finest magnification of the bag."""

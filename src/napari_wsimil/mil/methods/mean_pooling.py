@@ -28,12 +28,17 @@ class PoolingParameters(Parameters):
     dropout: float = parameter(0.25, "Share of activations dropped in training.", MHIM, ge=0, lt=1)
 
 
-def patch_classifier(in_features: int, classes: int, hidden: int, dropout: float) -> nn.Sequential:
-    """(n, D) features -> (n, C) logits of each patch by itself."""
-    return nn.Sequential(nn.Linear(in_features, hidden), nn.ReLU(), nn.Dropout(dropout), nn.Linear(hidden, classes))
+class PatchClassifier(MILModel):
+    """What mean and max pooling share: (n, D) features -> (n, C) logits of each patch by itself."""
+
+    def __init__(self, in_features: int, classes: int, *, hidden: int = 512, dropout: float = 0.25) -> None:
+        super().__init__()
+        self.classifier = nn.Sequential(
+            nn.Linear(in_features, hidden), nn.ReLU(), nn.Dropout(dropout), nn.Linear(hidden, classes)
+        )
 
 
-class MeanPooling(MILModel):
+class MeanPooling(PatchClassifier):
     """Classify each patch and take the mean of the logits, which is to classify the mean embedding.
 
     Attention is 1/N everywhere; the evidence of a patch is its own logits.
@@ -45,10 +50,6 @@ class MeanPooling(MILModel):
     hidden, dropout
         See `PoolingParameters`.
     """
-
-    def __init__(self, in_features: int, classes: int, *, hidden: int = 512, dropout: float = 0.25) -> None:
-        super().__init__()
-        self.classifier = patch_classifier(in_features, classes, hidden, dropout)
 
     def forward(self, bag: Bag) -> MILOutput:
         """Answer for the finest magnification of the bag."""

@@ -165,9 +165,7 @@ class Backend(ABC):
         TileError
             The tile is damaged.
         """
-        raise NotImplementedError(
-            f"{self.name} slides can't be decoded at a reduced size ({level}, {column}, {row}, {factor})."
-        )
+        raise UnsupportedError(f"{self.name} slides can't be decoded at a reduced size ({level}, {column}, {row}, {factor}).")
 
     @abstractmethod
     def associated_names(self) -> tuple[str, ...]:
