@@ -9,8 +9,8 @@ from __future__ import annotations
 import argparse
 
 import napari_wsimil as ws
-from napari_wsimil.training.accuracy import measure
-from napari_wsimil.training.bundled import Recipe, tell_slide
+from napari_wsimil.training.bundled.accuracy import measure
+from napari_wsimil.training.bundled.making import Recipe, tell_slide
 
 
 def main() -> int:

@@ -27,6 +27,10 @@ class ModelError(WsimilError):
     """A model package or an encoder can't be loaded, or does not fit the slide."""
 
 
+class TrainingError(WsimilError):
+    """A manifest, features or settings can't be trained on or evaluated."""
+
+
 class PredictionError(WsimilError):
     """A saved prediction can't be read."""
 
@@ -41,3 +45,7 @@ class CancelledError(Exception):
 
 class SlideWarning(UserWarning):
     """A slide opens, but something it says of itself can't be believed."""
+
+
+class CodeWarning(UserWarning):
+    """A file that is a program runs because the user allowed it."""

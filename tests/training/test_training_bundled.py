@@ -10,9 +10,9 @@ from click.testing import CliRunner
 
 import napari_wsimil as ws
 from napari_wsimil.samples._layout import make_layout
-from napari_wsimil.training.accuracy import measure
-from napari_wsimil.training.bundled import main
-from napari_wsimil.training.tissue_types import TYPES, sample_patches, type_map
+from napari_wsimil.training.bundled.accuracy import measure
+from napari_wsimil.training.bundled.making import main
+from napari_wsimil.training.bundled.tissue_types import TYPES, sample_patches, type_map
 
 PACKAGE = Path(ws.__file__).parent
 

@@ -17,19 +17,19 @@ import torch
 from napari_wsimil.encoders import CompactCNN, Encoder, save_encoder
 from napari_wsimil.mil import build_mil
 from napari_wsimil.packages import EncoderReference, Model, ModelSpec, load_model, save_model
-from napari_wsimil.training.accuracy import SlideResult, measure
-from napari_wsimil.training.cards import encoder_card, model_card
-from napari_wsimil.training.encoder import MEAN, STD, train_encoder
-from napari_wsimil.training.generated_bags import bag_features, kind_of
-from napari_wsimil.training.tissue_types import TYPES, sample_patches
-from napari_wsimil.training.weak_labels import train_from_slide_labels
+from napari_wsimil.training.bundled.accuracy import SlideResult, measure
+from napari_wsimil.training.bundled.cards import encoder_card, model_card
+from napari_wsimil.training.bundled.encoder import MEAN, STD, train_encoder
+from napari_wsimil.training.bundled.generated_bags import bag_features, kind_of
+from napari_wsimil.training.bundled.tissue_types import TYPES, sample_patches
+from napari_wsimil.training.bundled.weak_labels import train_from_slide_labels
 
 if TYPE_CHECKING:
     from napari_wsimil.mil import MILModel
 
 CLASSES = ("No tumour", "Tumour")
 PARAMETERS = {"hidden": 128, "attention": 64, "gated": True, "dropout": 0.25}
-PACKAGE = Path(__file__).resolve().parents[1]
+PACKAGE = Path(__file__).resolve().parents[2]
 
 
 @dataclass(frozen=True)
@@ -145,7 +145,3 @@ def main(work: Path, out: Path | None, quick: bool) -> None:
     mil, spec = make_model(recipe, encoder, name, work)
     save_model(model_folder, mil, spec, dtype=torch.float16)
     measure_model(recipe, load_model(model_folder), mil, model_folder)
-
-
-if __name__ == "__main__":
-    main()

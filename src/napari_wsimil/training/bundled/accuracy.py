@@ -11,7 +11,7 @@ import numpy as np
 
 from napari_wsimil.inference import predict
 from napari_wsimil.samples import make_sample_slide, read_truth, tumour_fraction
-from napari_wsimil.training.generated_bags import kind_of
+from napari_wsimil.training.bundled.generated_bags import kind_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from napari_wsimil.training.accuracy import Accuracy
-    from napari_wsimil.training.bundled import Recipe
+    from napari_wsimil.training.bundled.accuracy import Accuracy
+    from napari_wsimil.training.bundled.making import Recipe
 
 DEMONSTRATION = (
     "**For demonstration, not for diagnosis.** It has seen drawings only, never tissue of a person. On a real slide its\n"
