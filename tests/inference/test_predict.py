@@ -3,6 +3,7 @@ from __future__ import annotations
 import threading
 import time
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -78,8 +79,9 @@ def test_open_slides_stay_open_and_names_are_loaded(tiny_slide, random_model):
     with open_slide(tiny_slide) as slide:
         by_object = predict(slide, random_model, device="cpu")
         by_name = predict(slide, random_model.source, device="cpu")
+        by_folder = predict(slide, Path(random_model.source), device="cpu")
         assert slide.read_region(0, 0, 8, 8).shape == (8, 8, 3)
-    assert by_object.probabilities == by_name.probabilities
+    assert by_object.probabilities == by_name.probabilities == by_folder.probabilities
 
 
 def test_store_makes_it_the_same_without_encoding(tiny_slide, random_model, tmp_path, prediction):

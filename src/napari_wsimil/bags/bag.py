@@ -62,6 +62,7 @@ class FeatureBag:
             raise ValueError("A bag needs features of at least one magnification.")
         self._features = {mpp: features[mpp] for mpp in sorted(features, reverse=True)}
         self._grids = dict(grids or {})
+        self._children: dict[tuple[float, float], NDArray[np.int64]] = {}
         for mpp, table in self._features.items():
             if table.ndim != 2 or len(table) == 0:
                 raise ValueError(
@@ -77,6 +78,11 @@ class FeatureBag:
         """Magnifications in µm per pixel, coarse to fine."""
         return tuple(self._features)
 
+    @property
+    def nbytes(self) -> int:
+        """Bytes in memory."""
+        return sum(table.nbytes for table in self._features.values())
+
     def grid(self, mpp: float) -> PatchGrid:
         """Return the patches at `mpp`; raises KeyError where none were given."""
         return self._grids[mpp]
@@ -87,5 +93,7 @@ class FeatureBag:
         return table if rows is None else table[torch.as_tensor(rows, device=table.device)]
 
     def children(self, mpp: float, finer_mpp: float, rows: NDArray[np.int64] | Tensor | None = None) -> NDArray[np.int64]:
-        """(n, r) rows of the finer grid; -1 where there is no such patch."""
-        return self.grid(mpp).children(self.grid(finer_mpp))[row_array(rows, len(self.grid(mpp)))]
+        """(n, r) rows of the finer grid; -1 where there is no such patch. Found once: training asks in every epoch."""
+        if (mpp, finer_mpp) not in self._children:
+            self._children[mpp, finer_mpp] = self.grid(mpp).children(self.grid(finer_mpp))
+        return self._children[mpp, finer_mpp][row_array(rows, len(self.grid(mpp)))]

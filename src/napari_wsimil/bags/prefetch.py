@@ -7,13 +7,15 @@ import time
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from queue import Empty, Full, Queue
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     import numpy as np
     from numpy.typing import NDArray
+
+Item = TypeVar("Item")
 
 DEPTH = 2
 """Batches read ahead."""
@@ -62,22 +64,39 @@ def prefetched(
 
     Leaving the context, for whatever reason, stops the thread after the batch it is reading. What `read` raises is raised here.
     """
-    ready: Queue[Batch | Exception | None] = Queue(DEPTH)
+
+    def batches() -> Iterator[Batch]:
+        start = 0
+        while start < len(rows):
+            chosen = rows[start : start + batch.size]
+            yield Batch(chosen, read(chosen))
+            start += len(chosen)
+
+    with in_thread(batches(), DEPTH) as ready:
+        yield ready
+
+
+@contextmanager
+def in_thread(items: Iterable[Item], depth: int) -> Iterator[Iterator[Item | None]]:
+    """Give `items`, made in one thread at most `depth` ahead; None whenever `TICK` passed without one.
+
+    Leaving the context, for whatever reason, stops the thread after the item it is making. What that raises is raised here.
+    """
+    ready: Queue[tuple[Item] | Exception | None] = Queue(depth)
     stop = threading.Event()
 
-    def put(item: Batch | Exception | None) -> None:
+    def put(item: tuple[Item] | Exception | None) -> None:
         while not stop.is_set():
             with suppress(Full):
                 ready.put(item, timeout=TICK)
                 break
 
     def work() -> None:
-        start = 0
         try:
-            while start < len(rows) and not stop.is_set():
-                chosen = rows[start : start + batch.size]
-                put(Batch(chosen, read(chosen)))
-                start += len(chosen)
+            for item in items:
+                put((item,))
+                if stop.is_set():
+                    return
             put(None)
         except Exception as error:  # noqa: BLE001 - the consumer raises it, in its own thread
             put(error)
@@ -85,13 +104,14 @@ def prefetched(
     thread = threading.Thread(target=work, name="wsimil-reader", daemon=True)
     thread.start()
     try:
-        yield _drain(ready)
+        made = _drain(ready)
+        yield made
     finally:
         stop.set()
         thread.join(JOIN_SECONDS)
 
 
-def _drain(ready: Queue[Batch | Exception | None]) -> Iterator[Batch | None]:
+def _drain(ready: Queue[tuple[Item] | Exception | None]) -> Iterator[Item | None]:
     while True:
         try:
             item = ready.get(timeout=TICK)
@@ -102,7 +122,7 @@ def _drain(ready: Queue[Batch | Exception | None]) -> Iterator[Batch | None]:
             return
         if isinstance(item, Exception):
             raise item
-        yield item
+        yield item[0]
 
 
 class Stopwatch:

@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from napari_wsimil.patches import PatchGrid, PatchSpec
     from napari_wsimil.slides import Slide
 
+_BROKEN = (OSError, KeyError, ValueError, TypeError, RuntimeError)
+"""What h5py raises for files that are damaged or of another kind."""
+
 
 class FeatureStore:
     """A folder of feature files, shared by slides, encoders and patch settings.
@@ -50,18 +53,32 @@ class FeatureStore:
         """Where the features of one slide, encoder and patch settings are kept."""
         overlap = spec.size - spec.stride
         settings = f"{10 / spec.mpp:g}x_{spec.size}px_{overlap}px_overlap-{spec.digest[:8]}"
-        name = f"{_plain(slide.name)}-{_plain(slide.fingerprint)[-12:]}.h5"
+        name = f"{stored_name(slide.name)}-{stored_name(slide.fingerprint)[-12:]}.h5"
         return self.folder / settings / f"features_{encoder.id}-{encoder.digest[:8]}" / name
+
+    def stored(self, slide: Slide, encoder: Encoder, spec: PatchSpec) -> Path | None:
+        """Return the file of exactly these pixels, patch settings and encoder; None where there is none.
+
+        It needs no grid, so no search for tissue; of its numbers only their count is looked at.
+        """
+        path = self.path(slide, encoder, spec)
+        if not path.is_file():
+            return None
+        with suppress(*_BROKEN), h5py.File(path, "r") as file:
+            features, coords = file["features"], file["coords"]
+            whole = features.shape == (len(coords), encoder.dimension) and len(coords) > 0
+            if whole and _same(coords, slide, encoder, spec):
+                return path
+        return None
 
     def load(self, slide: Slide, encoder: Encoder, spec: PatchSpec, grid: PatchGrid) -> NDArray[np.float32] | None:
         """(N, D) features of exactly these pixels, patches and encoder; None where there are none or the file is broken."""
         path = self.path(slide, encoder, spec)
         if not path.is_file():
             return None
-        with suppress(OSError, KeyError, ValueError, TypeError, RuntimeError), h5py.File(path, "r") as file:
+        with suppress(*_BROKEN), h5py.File(path, "r") as file:
             features, coords = file["features"], file["coords"]
-            wanted = _identity(slide, encoder, spec)
-            same = all(_equal(coords.attrs.get(name), value) for name, value in wanted.items())
+            same = _same(coords, slide, encoder, spec)
             if not same or features.shape != (len(grid), encoder.dimension) or coords.shape != (len(grid), 2):
                 return None
             table = np.asarray(features, dtype=np.float32)
@@ -92,8 +109,13 @@ class FeatureStore:
         return path
 
 
-def _plain(text: str) -> str:
+def stored_name(text: str) -> str:
+    """Return what a text looks like in the name of a stored file."""
     return re.sub(r"[^A-Za-z0-9._-]+", "_", text)[-80:]
+
+
+def _same(coords: h5py.Dataset, slide: Slide, encoder: Encoder, spec: PatchSpec) -> bool:
+    return all(_equal(coords.attrs.get(name), value) for name, value in _identity(slide, encoder, spec).items())
 
 
 def _equal(found: Any, wanted: Any) -> bool:
@@ -121,6 +143,7 @@ def _trident(slide: Slide, spec: PatchSpec, grid: PatchGrid) -> dict[str, Any]:
         "overlap": spec.size - spec.stride,
         "level0_width": slide.width,
         "level0_height": slide.height,
+        "level0_origin": slide.origin,
         "name": slide.name,
         "mpp_target": spec.mpp,
     }

@@ -12,23 +12,30 @@ from napari_wsimil.inference.progress import Progress
 if TYPE_CHECKING:
     from napari_wsimil.inference._prediction_file import read_prediction as load_prediction
     from napari_wsimil.inference.devices import choose_device
+    from napari_wsimil.inference.extraction import Extraction, extract, extract_steps
     from napari_wsimil.inference.job import predict, predict_steps
 
 # What needs torch or h5py comes when asked for, so that reading or exporting a result does not load them.
 _LAZY = {
     "predict": ("job", "predict"),
     "predict_steps": ("job", "predict_steps"),
+    "extract": ("extraction", "extract"),
+    "extract_steps": ("extraction", "extract_steps"),
+    "Extraction": ("extraction", "Extraction"),
     "choose_device": ("devices", "choose_device"),
     "load_prediction": ("_prediction_file", "read_prediction"),
 }
 
 __all__ = [
+    "Extraction",
     "Heatmap",
     "PatchScores",
     "PatchSet",
     "Progress",
     "SlidePrediction",
     "choose_device",
+    "extract",
+    "extract_steps",
     "heatmap",
     "load_prediction",
     "predict",

@@ -48,6 +48,12 @@ class _Named(BaseModel):
     digest: str
 
 
+class _Calibration(BaseModel):
+    model_config = ConfigDict(extra="allow")
+
+    cases: int
+
+
 class _Provenance(BaseModel):
     """What other parts rely on where it is there."""
 
@@ -56,6 +62,7 @@ class _Provenance(BaseModel):
     slide: _Slide | None = None
     model: _Named | None = None
     encoder: _Named | None = None
+    calibration: _Calibration | None = None
 
 
 _JSON = TypeAdapter(dict[str, JsonValue])

@@ -17,6 +17,7 @@ from napari_wsimil.mil.precision import precise
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from numpy.typing import NDArray
     from torch import Tensor
 
     from napari_wsimil.bags import Bag, SlideBag
@@ -48,22 +49,36 @@ class Run:
 
 def assemble(output: MILOutput, run: Run) -> SlidePrediction:
     """Put coordinates and provenance to the numbers of a network."""
-    probabilities = run.model.mil.probabilities(output.logits).tolist()
+    plain = run.model.mil.probabilities(output.logits).double().cpu().numpy()
+    calibration = run.model.spec.calibration
+    probabilities = plain if calibration is None else calibration.apply(plain)
     evidence = output.instance_logits or {}
 
     def scores(tables: Mapping[float, Tensor] | None) -> dict[float, PatchScores]:
         return {mpp: _scores(run.bag.grid(mpp), values, output.rows.get(mpp)) for mpp, values in (tables or {}).items()}
 
     return SlidePrediction(
-        probabilities=dict(zip(run.model.classes, probabilities, strict=True)),
+        probabilities=_by_class(run, probabilities),
         attention=scores(output.attention),
         class_attention=scores(output.class_attention),
         instances=scores({mpp: torch.softmax(precise(logits), dim=1) for mpp, logits in evidence.items()}),
         regions=scores(output.regions),
         anchors=_chosen(run.bag, output.anchors) if output.anchors is not None else None,
         zoom={mpp: _chosen(run.bag, chosen) for mpp, chosen in output.zoom.items()} if output.zoom is not None else None,
-        provenance=_provenance(run),
+        provenance=_provenance(run) | {"calibration": _about_calibration(run, plain)},
     )
+
+
+def _by_class(run: Run, probabilities: NDArray[np.float64]) -> dict[str, float]:
+    return dict(zip(run.model.classes, probabilities.tolist(), strict=True))
+
+
+def _about_calibration(run: Run, plain: NDArray[np.float64]) -> dict[str, Any] | None:
+    """What was done to the probabilities of the network, and what they were; None where they stay as they are."""
+    calibration = run.model.spec.calibration
+    if calibration is None or not calibration.scales:
+        return None
+    return {**calibration.model_dump(include={"method", "temperature", "cases"}), "before": _by_class(run, plain)}
 
 
 def _scores(grid: PatchGrid, values: Tensor, rows: Tensor | None) -> PatchScores:
@@ -113,7 +128,6 @@ def _provenance(run: Run) -> dict[str, Any]:
 
 
 def _about_slide(slide: Slide) -> dict[str, Any]:
-    bounds = [slide.properties.get(f"openslide.bounds-{axis}", "0") for axis in "xy"]
     return {
         "path": str(slide.path),
         "name": slide.name,
@@ -122,5 +136,5 @@ def _about_slide(slide: Slide) -> dict[str, Any]:
         "height": slide.height,
         "mpp": list(slide.mpp) if slide.mpp else None,
         "mpp_source": slide.mpp_source,
-        "origin": [int(text) if text.isdecimal() else 0 for text in bounds],
+        "origin": list(slide.origin),
     }

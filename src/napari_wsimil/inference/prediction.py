@@ -114,7 +114,8 @@ class SlidePrediction:
     provenance
         Where the result comes from, JSON-able: ``slide`` {path, fingerprint, width, height, mpp [x, y], origin [x, y] of the
         scanned area}, ``model`` {id, digest, method, positive_class}, ``encoder`` {id, digest}, ``patches`` {mpp, size, stride,
-        resampling, colour, digest, counts}, ``device``, ``seconds``, ``created``, ``versions``.
+        resampling, colour, digest, counts}, ``calibration`` {method, temperature, cases, before: class -> probability} or None,
+        ``device``, ``seconds``, ``created``, ``versions``.
     """
 
     probabilities: Mapping[str, float]

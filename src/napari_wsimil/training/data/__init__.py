@@ -1,0 +1,1 @@
+"""What there is to learn from: the manifest, the sides of a split, feature files and pixels."""
