@@ -61,7 +61,7 @@ def cosine(a, b):
     return (a @ b) / (max(float(a.norm()), 1e-8) * max(float(b.norm()), 1e-8))
 
 
-def reference(net: AINet, x, labels, *, K, lam=0.7, rho=0.3, neighbour=True, dedupe=False, per_region=False):
+def reference(net: AINet, x, labels, *, K, lam=0.7, rho=0.3, neighbour=True, dedupe=False, per_region=False, attend=True):
     mining, correction = net.mining, net.correction
     w1, w2 = mining.compress[0], mining.expand
     h = torch.stack([w2.weight @ torch.relu(w1.weight @ xi + w1.bias) + w2.bias for xi in x])
@@ -87,7 +87,7 @@ def reference(net: AINet, x, labels, *, K, lam=0.7, rho=0.3, neighbour=True, ded
             following = (r + 1) % R
             seen.append(h[members[following]] if dedupe else own[following])
         k, v = torch.cat(seen) @ wk.T, torch.cat(seen) @ wv.T
-        z = torch.softmax((own[r] @ wq.T) @ k.T / math.sqrt(len(wq)), dim=1) @ v
+        z = torch.softmax((own[r] @ wq.T) @ k.T / math.sqrt(len(wq)), dim=1) @ v if attend else own[r] @ wv.T
         instances[members[r]] = z[len(ranked) :]
         s = torch.stack([out.weight[0] @ (torch.tanh(V.weight @ t + V.bias) * torch.sigmoid(U.weight @ t + U.bias)) for t in z])
         s = s + out.bias
@@ -122,6 +122,7 @@ def reference(net: AINet, x, labels, *, K, lam=0.7, rho=0.3, neighbour=True, ded
         ({"regions": 40}, {}),
         ({"neighbour": False}, {"neighbour": False}),
         ({"dedupe_anchors": True}, {"dedupe": True}),
+        ({"correction": False}, {"attend": False}),
         ({"mask_ratio": 0.0}, {"rho": 0.0}),
         ({"mask_ratio": 0.9}, {"rho": 0.9}),
         ({"balance": 0.2}, {"lam": 0.2}),

@@ -391,3 +391,50 @@ def test_flops_of_the_paper():
     # BRIGHT: the paper's own counts and costs differ by 8 % (methods.md 7.1)
     for patches, tflop in {(62, 48, 12 * 16): 1.29, (62, 8 * 4): 0.40}.items():
         assert sum(patches) * 3.93e-3 == pytest.approx(tflop, rel=0.09)
+
+
+# -- ablations ----------------------------------------------------------------------------------------------------------------
+
+
+def test_one_attention_for_both_zooms_where_it_pools():
+    bag = pyramid(columns=5, rows=4)
+    output = make(dual=False)(bag)
+    for mpp in (2.0, 1.0):
+        visited = torch.arange(20) if mpp == 2.0 else output.rows[mpp]
+        best = visited[output.attention[mpp].argsort(descending=True)[:4]]
+        assert output.zoom[mpp].rows.tolist() == best.tolist()
+    network = make(dual=False, dropout=0.0, sigma=0.02).train()
+    network.losses(bag, torch.tensor(0)).total.backward()
+    assert not len(network.zoom)
+    assert network.attention[0].content.weight.grad.any()
+
+
+@pytest.mark.parametrize("drop", [0.0, 0.4])
+def test_plain_top_k_trains_on_what_evaluation_looks_at_and_does_not_learn_to_choose(drop):
+    bag = pyramid(drop=drop)
+    network = make(dropout=0.0, choice="top")
+    evaluated = network(bag).logits
+    losses = network.train().losses(bag, torch.tensor(1))
+    torch.testing.assert_close(losses.output.logits, evaluated, rtol=1e-4, atol=1e-5)
+    losses.total.backward()
+    assert all(p.grad is None or not p.grad.any() for p in network.zoom.parameters())
+
+
+def test_blind_choice_varies_in_training_and_is_the_same_for_every_prediction():
+    bag = pyramid(columns=6, rows=6)
+    network = make(dropout=0.0, choice="random")
+    first, second = network(bag), network(bag)
+    assert first.zoom[2.0].rows.tolist() == second.zoom[2.0].rows.tolist()
+    torch.testing.assert_close(first.logits, second.logits, rtol=0, atol=0)
+    other = make(seed=5, dropout=0.0, choice="random")(bag)
+    assert other.zoom[2.0].rows.tolist() == first.zoom[2.0].rows.tolist()
+    network.train()
+    assert len({tuple(network(bag).logits.tolist()) for _ in range(5)}) == 5
+
+
+def test_blind_choice_takes_no_patch_without_children():
+    bag = pyramid(columns=5, rows=4, drop=0.9)
+    childless = set(np.flatnonzero((bag.children(2.0, 1.0) < 0).all(axis=1)).tolist())
+    assert childless
+    output = make(magnifications=3, selected=4, choice="random")(bag)
+    assert not childless & set(output.zoom[2.0].rows.tolist())

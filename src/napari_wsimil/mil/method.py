@@ -30,6 +30,9 @@ class Method:
         What its output has beyond attention: of "class_attention", "anchors", "regions", "zoom", "instance_logits".
     magnifications
         Least and most magnifications of a bag that it uses; None: any number.
+    head
+        Names of the modules that classify slides, their parts or patches, with dots: all that fine-tuning of the head changes.
+        What a network does not have, as with other hyper-parameters, is passed over.
     """
 
     name: str
@@ -40,3 +43,8 @@ class Method:
     parameters: type[Parameters]
     shows: frozenset[str] = frozenset()
     magnifications: tuple[int, int | None] = (1, 1)
+    head: tuple[str, ...] = ("classifier",)
+
+    def in_head(self, parameter: str) -> bool:
+        """Whether a parameter of the network, by its name, belongs to the head."""
+        return any(f"{parameter}.".startswith(f"{part}.") for part in self.head)

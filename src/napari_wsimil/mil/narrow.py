@@ -33,4 +33,5 @@ def narrow_network(name: str, in_features: int, classes: int, width: int) -> MIL
     )
     chosen = widths | {"heads": math.gcd(width, 4)}
     fields = METHODS[name].parameters.model_fields
-    return build_mil(name, in_features, classes, {key: value for key, value in chosen.items() if key in fields})
+    fitting = {key: value for key, value in chosen.items() if key in fields and fields[key].annotation is int}
+    return build_mil(name, in_features, classes, fitting)

@@ -96,6 +96,10 @@ class MILModel(nn.Module):
         """(C,) probabilities that sum to 1, from the logits of this model: softmax, unless a method says otherwise."""
         return torch.softmax(logits.double(), dim=-1)
 
+    def evidence(self, bag: Bag) -> Mapping[float, Tensor] | None:
+        """`instance_logits` of all patches, mpp -> (N, C), in training too, for patches with labels; None: there are none."""
+        return self(bag).instance_logits
+
     def losses(self, bag: Bag, target: Tensor, class_weights: Tensor | None = None) -> Losses:
         """What to minimise on one bag: cross-entropy of the bag, unless a method has more to say.
 

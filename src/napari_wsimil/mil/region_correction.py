@@ -56,6 +56,8 @@ class AnchorGuidedRegionCorrection(nn.Module):
         Length d_a of the tokens.
     mask_ratio
         Rho: share of each region's tokens that is dropped, floor(rho n) of n; at least one stays.
+    attend
+        Without it tokens are the values alone: nothing looks at anything, which is the ablation of table 4.
     neighbour
         Look at the next region too; the last one's next is the first.
     dedupe_anchors
@@ -68,13 +70,15 @@ class AnchorGuidedRegionCorrection(nn.Module):
         width: int,
         *,
         mask_ratio: float = 0.3,
+        attend: bool = True,
         neighbour: bool = True,
         dedupe_anchors: bool = False,
     ) -> None:
         super().__init__()
         self.project = nn.Linear(features, 3 * width, bias=False)
         self.scorer = GatedAttention(width, max(1, width // 2))
-        self.mask_ratio, self.neighbour, self.dedupe_anchors = mask_ratio, neighbour, dedupe_anchors
+        self.mask_ratio, self.attend = mask_ratio, attend
+        self.neighbour, self.dedupe_anchors = neighbour, dedupe_anchors
 
     def forward(self, projected: Tensor, anchors: Tensor, anchor_rows: Tensor, regions: Regions) -> Corrected:
         """Correct a bag of (N, d) projected instances with its (K, d) anchors, which are the rows `anchor_rows` of the bag."""
@@ -103,7 +107,9 @@ class AnchorGuidedRegionCorrection(nn.Module):
         seen = [anchors, own]
         if self.neighbour and following is not own:
             seen += [following] if self.dedupe_anchors else [anchors, following]
-        query = torch.cat(seen[:2]).chunk(3, dim=1)[0]
+        query, _, value = torch.cat(seen[:2]).chunk(3, dim=1)
+        if not self.attend:
+            return value
         _, key, value = torch.cat(seen).chunk(3, dim=1)
         # with batch and head, as the kernels that do not write the whole attention matrix want it
         return functional.scaled_dot_product_attention(query[None, None], key[None, None], value[None, None])[0, 0]

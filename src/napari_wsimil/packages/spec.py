@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Annotated, Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from napari_wsimil.packages.calibration import Calibration  # noqa: TC001 - pydantic checks by it
 from napari_wsimil.patches import PatchSpec
 from napari_wsimil.slides import Colour, Resampling  # noqa: TC001 - pydantic checks by them
 
@@ -17,6 +19,8 @@ SCHEMA_VERSION = 1
 Mpp = Annotated[float, Field(gt=0, le=100)]
 ClassName = Annotated[str, Field(min_length=1, max_length=100)]
 
+_INSIDE = re.compile(r"\./[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+
 
 class EncoderReference(BaseModel):
     """The encoder whose features the model was trained on.
@@ -24,7 +28,9 @@ class EncoderReference(BaseModel):
     Attributes
     ----------
     name
-        What `load_encoder` takes: "bundled" or a folder.
+        What `load_encoder` takes: "bundled", a folder, "hf:owner/name@commit" and so on; or "./encoder", the subfolder of the
+        package that holds it; or "" for an encoder that is known by name only: such a model takes features that were made
+        elsewhere, and no pixels.
     id, digest, dimension
         What that encoder must turn out to be.
     """
@@ -35,6 +41,18 @@ class EncoderReference(BaseModel):
     id: str
     digest: str
     dimension: int = Field(ge=1, le=65536)
+
+    @field_validator("name")
+    @classmethod
+    def _never_outside(cls, name: str) -> str:
+        if name.startswith(".") and not _INSIDE.fullmatch(name):
+            raise ValueError(f"{name!r} is no subfolder of the package; it looks like './encoder'")
+        return name
+
+    @property
+    def inside(self) -> bool:
+        """Whether the encoder lies in the package's own folder and moves with it."""
+        return self.name.startswith("./")
 
     @classmethod
     def to(cls, encoder: Encoder, name: str = "bundled") -> Self:
@@ -63,6 +81,10 @@ class ModelSpec(BaseModel):
         How patches were chosen.
     resampling, colour
         How their pixels are read, see `Slide.read_region`.
+    adapter
+        Whether a small adapter of the features stands in front of the network (`mil.adapted`), as fine-tuning can put there.
+    calibration
+        How probabilities are made to mean what they say, or None: as the network gives them.
     training, metrics
         Free provenance: data, command, figures.
     """
@@ -84,6 +106,8 @@ class ModelSpec(BaseModel):
     min_tissue: float = Field(default=0.25, ge=0, le=1)
     resampling: Resampling = "area"
     colour: Colour = "raw"
+    adapter: bool = False
+    calibration: Calibration | None = None
     training: dict[str, Any] = Field(default_factory=dict)
     metrics: dict[str, Any] = Field(default_factory=dict)
 

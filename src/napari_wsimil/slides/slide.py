@@ -99,6 +99,12 @@ class Slide:
             digest.update(part)
         return digest.hexdigest()[:32]
 
+    @property
+    def origin(self) -> tuple[int, int]:
+        """(x, y) level-0 pixels of the corner of the scanned area, from which QuPath counts; (0, 0) where all is scanned."""
+        x, y = (self.properties.get(f"openslide.bounds-{axis}", "0") for axis in "xy")
+        return (int(x) if x.isdecimal() else 0), (int(y) if y.isdecimal() else 0)
+
     def read_region(
         self,
         x: float,

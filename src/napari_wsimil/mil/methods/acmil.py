@@ -133,4 +133,5 @@ METHOD = Method(
     network=ACMIL,
     parameters=ACMILParameters,
     shows=frozenset({"instance_logits"}),
+    head=("branch_classifiers", "classifier"),
 )

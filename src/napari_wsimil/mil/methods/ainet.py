@@ -18,6 +18,8 @@ from napari_wsimil.mil.region_correction import AnchorGuidedRegionCorrection, Co
 from napari_wsimil.mil.regions import Regioning, Regions, bag_regions
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from torch import Tensor
 
     from napari_wsimil.bags import Bag
@@ -83,6 +85,9 @@ class AINetParameters(Parameters):
         ge=0,
         lt=1,
     )
+    correction: bool = parameter(
+        True, "Patches look at their region and at the anchors.", f"{PAPER}; off: its ablation, table 4"
+    )
     neighbour: bool = parameter(True, "Each region also looks at the next one.", f"{PAPER}, equation 6")
     dedupe_anchors: bool = parameter(
         False,
@@ -137,7 +142,7 @@ class AINet(MILModel):
     ----------
     in_features, classes
         Length d of a feature vector, number of classes C.
-    regions, regioning, largest_region, anchors, anchor_choice, balance, bottleneck, width, mask_ratio, neighbour, \
+    regions, regioning, largest_region, anchors, anchor_choice, balance, bottleneck, width, mask_ratio, correction, neighbour, \
     dedupe_anchors
         See `AINetParameters`.
     bag_weight, region_weight, consistency_weight
@@ -166,6 +171,7 @@ class AINet(MILModel):
         bottleneck: int = 0,
         width: int = 0,
         mask_ratio: float = 0.3,
+        correction: bool = True,
         neighbour: bool = True,
         dedupe_anchors: bool = False,
         bag_weight: float = 1.0,
@@ -186,7 +192,12 @@ class AINet(MILModel):
             per_region=anchor_choice == "per_region",
         )
         self.correction = AnchorGuidedRegionCorrection(
-            in_features, width, mask_ratio=mask_ratio, neighbour=neighbour, dedupe_anchors=dedupe_anchors
+            in_features,
+            width,
+            mask_ratio=mask_ratio,
+            attend=correction,
+            neighbour=neighbour,
+            dedupe_anchors=dedupe_anchors,
         )
         self.region_classifier = nn.Linear(width, classes)
         self.head: nn.Linear | MILModel = (
@@ -218,6 +229,14 @@ class AINet(MILModel):
         parts = {"bag": of_bag, "regions": of_regions, "consistency": looked.mined.consistency}
         total = torch.stack([self.weights[name] * part for name, part in parts.items()]).sum()
         return Losses(total, parts, self._output(looked, answer))
+
+    def evidence(self, bag: Bag) -> Mapping[float, Tensor] | None:
+        """See `MILModel`; of another method as the aggregator what that one gives for the tokens."""
+        looked = self._look(bag)
+        if not isinstance(self.head, MILModel):
+            return {looked.mpp: self.head(looked.corrected.instances)}
+        given = self.head.evidence(_token_bag(looked))
+        return given and {looked.mpp: _row_means(given[looked.mpp], looked.corrected.rows, len(looked.regions.order))}
 
     def region_logits(self, corrected: Corrected) -> Tensor:
         """(R, C) answers for the regions, each from its own tokens by the attention that masked them (section 3.4)."""
@@ -282,4 +301,5 @@ METHOD = Method(
     network=AINet,
     parameters=AINetParameters,
     shows=frozenset({"anchors", "regions", "instance_logits"}),
+    head=("region_classifier", "head"),
 )

@@ -140,4 +140,5 @@ METHOD = Method(
     network=CLAM,
     parameters=CLAMParameters,
     shows=frozenset({"class_attention", "instance_logits"}),
+    head=("classifier", "patch_classifiers"),
 )

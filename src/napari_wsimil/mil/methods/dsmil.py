@@ -142,4 +142,5 @@ METHOD = Method(
     network=DSMIL,
     parameters=DSMILParameters,
     shows=frozenset({"class_attention", "instance_logits"}),
+    head=("patch_classifier", "classifier"),
 )

@@ -153,4 +153,5 @@ METHOD = Method(
     network=DTFD,
     parameters=DTFDParameters,
     shows=frozenset({"instance_logits"}),
+    head=("group_classifier", "classifier"),
 )

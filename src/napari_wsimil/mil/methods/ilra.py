@@ -179,17 +179,27 @@ class ILRA(MILModel):
 
     def forward(self, bag: Bag) -> MILOutput:
         """Answer for the finest magnification of the bag."""
-        mpp, tokens = finest_features(bag, self.classifier.weight)
-        exchanged: list[Layer] = []
-        for layer in self.layers:
-            tokens, seen = layer(tokens)
-            exchanged.append(seen)
+        mpp, tokens, exchanged = self._exchange(bag)
         pooled, attention = self.pooling.gather(self.query, tokens)
         return MILOutput(
             logits=self.classifier(pooled)[0],
             attention={mpp: _followed_back(attention[:, 0], exchanged)},
             instance_logits=None if self.training else {mpp: in_chunks(self._evidence, tokens)},
         )
+
+    def evidence(self, bag: Bag) -> dict[float, Tensor]:
+        """See `MILModel`."""
+        mpp, tokens, _ = self._exchange(bag)
+        return {mpp: in_chunks(self._evidence, tokens)}
+
+    def _exchange(self, bag: Bag) -> tuple[float, Tensor, list[Layer]]:
+        """The magnification, the tokens (N, hidden) after all layers, and what each layer attended to."""
+        mpp, tokens = finest_features(bag, self.classifier.weight)
+        exchanged: list[Layer] = []
+        for layer in self.layers:
+            tokens, seen = layer(tokens)
+            exchanged.append(seen)
+        return mpp, tokens, exchanged
 
     def _evidence(self, tokens: Tensor) -> Tensor:
         """(n, C)."""

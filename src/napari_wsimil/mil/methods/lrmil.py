@@ -37,6 +37,9 @@ class LRMILParameters(Parameters):
         ge=0,
         le=8192,
     )
+    student: bool = parameter(
+        True, "Have a head for the patches that the teacher is surest of; the teacher itself has none.", CODE
+    )
     temperature: float = parameter(2.0, "Softens both predictions before they are compared.", OURS, guess=True, gt=0, le=100)
     attention_temperature: float = parameter(
         1.0, "Softens both attentions before they are compared.", OURS, guess=True, gt=0, le=100
@@ -107,12 +110,10 @@ class LRMIL(MILModel):
     ----------
     in_features, classes
         Length D of a feature vector, number of classes C.
-    attention, gated, projection, temperature, attention_temperature, slide_weight, teacher_weight, attention_weight
-        See `LRMILParameters`, as for the next three.
-    sure_weight, sure, gather
+    attention, gated, projection, student, temperature, attention_temperature, slide_weight, teacher_weight
+        See `LRMILParameters`, as for the next four.
+    attention_weight, sure_weight, sure, gather
         See there.
-    student
-        Whether there is a head for the patches that the teacher is sure of; the teacher has none.
     """
 
     def __init__(
@@ -123,6 +124,7 @@ class LRMIL(MILModel):
         attention: int = 128,
         gated: bool = False,
         projection: int = 0,
+        student: bool = True,
         temperature: float = 2.0,
         attention_temperature: float = 1.0,
         slide_weight: float = 1.0,
@@ -131,7 +133,6 @@ class LRMIL(MILModel):
         sure_weight: float = 0.0,
         sure: int = 4,
         gather: Literal["mean", "sum", "max"] = "mean",
-        student: bool = True,
     ) -> None:
         super().__init__()
         self.temperature, self.attention_temperature = temperature, attention_temperature
@@ -211,4 +212,5 @@ METHOD = Method(
     network=LRMIL,
     parameters=LRMILParameters,
     shows=frozenset({"instance_logits"}),
+    head=("classifier", "sure_classifier"),
 )

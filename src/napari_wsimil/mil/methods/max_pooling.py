@@ -54,4 +54,5 @@ METHOD = Method(
     network=MaxPooling,
     parameters=PoolingParameters,
     shows=frozenset({"class_attention", "instance_logits"}),
+    head=("classifier.3",),
 )

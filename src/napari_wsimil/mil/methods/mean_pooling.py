@@ -69,4 +69,5 @@ METHOD = Method(
     network=MeanPooling,
     parameters=PoolingParameters,
     shows=frozenset({"instance_logits"}),
+    head=("classifier.3",),
 )

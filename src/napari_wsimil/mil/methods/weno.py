@@ -8,14 +8,15 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from napari_wsimil.bags import FeatureBag
 from napari_wsimil.errors import ModelError
 from napari_wsimil.mil.chunks import in_chunks
+from napari_wsimil.mil.encoding import encoded_patches
 from napari_wsimil.mil.method import Method
 from napari_wsimil.mil.output import Losses, MILModel, MILOutput, finest_features
 from napari_wsimil.mil.parameters import Parameters, parameter
 from napari_wsimil.mil.precision import precise
-from napari_wsimil.mil.teaching import LogitRange, hard_rows, pseudo_labels, student_loss, teacher_loss
+from napari_wsimil.mil.teachers import Teacher, make_teacher, small_normal
+from napari_wsimil.mil.teaching import LogitRange, hard_rows, pseudo_labels, student_loss
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from napari_wsimil.bags import Bag
 
 CODE = "WENO, official code (miccaiif/WENO 483ddae)"
-Teacher = Literal["abmil", "dsmil", "clam", "transmil"]
+Answer = Literal["student", "teacher"]
 
 
 class WENOParameters(Parameters):
@@ -53,6 +54,11 @@ class WENOParameters(Parameters):
         ge=0,
         le=1,
     )
+    answer: Answer = parameter(
+        "student",
+        "Who judges: the student, or the teacher without any student, the plain method that WENO is compared with.",
+        "Qu et al. 2022, table 1",
+    )
 
 
 class WENO(MILModel):
@@ -68,7 +74,7 @@ class WENO(MILModel):
     ----------
     in_features, classes
         Length D of a feature vector; two classes, the second of which is positive.
-    teacher, projection, hidden, attention, student, dropout, negative_weight, mine_above
+    teacher, projection, hidden, attention, student, dropout, negative_weight, mine_above, answer
         See `WENOParameters`.
 
     Raises
@@ -90,11 +96,12 @@ class WENO(MILModel):
         dropout: float = 0.5,
         negative_weight: float = 0.1,
         mine_above: float = 0.5,
+        answer: Answer = "student",
     ) -> None:
         super().__init__()
         if classes != 2:
             raise ModelError(f"WENO tells two classes apart, negative and positive, not {classes}; choose another method.")
-        self.negative_weight, self.mine_above = negative_weight, mine_above
+        self.negative_weight, self.mine_above, self.answer = negative_weight, mine_above, answer
         self.encoder: nn.Module = _Projection(in_features, projection) if projection else nn.Identity()
         width = projection or in_features
         self.teacher = make_teacher(teacher, width, hidden, attention, dropout)
@@ -102,38 +109,44 @@ class WENO(MILModel):
             nn.Linear(width, student), nn.ReLU(), nn.Linear(student, student), nn.ReLU(), nn.Linear(student, 2)
         )
         for layer in self.student:
-            _small_normal(layer)
+            small_normal(layer)
 
     def forward(self, bag: Bag) -> MILOutput:
         """Answer for the finest magnification of the bag."""
-        mpp, features = finest_features(bag, next(self.student.parameters()))
-        encoded = in_chunks(self.encoder, features)
+        mpp, encoded = encoded_patches(self.encoder, bag, next(self.student.parameters()))
+        scores, of_slide, _ = self.teacher(encoded)
+        attention = {mpp: torch.softmax(precise(scores), dim=0)}
+        if self.answer == "teacher":
+            # its attention logits, against 0, are all that it says of single patches
+            return MILOutput(of_slide, attention, instance_logits={mpp: functional.pad(scores[:, None], (1, 0))})
         logits = in_chunks(self.student, encoded)
         most = (logits[:, 1] - logits[:, 0]).argmax()
-        attention = torch.softmax(precise(self.teacher(encoded)[0]), dim=0)
-        return MILOutput(logits[most], {mpp: attention}, instance_logits={mpp: logits})
+        return MILOutput(logits[most], attention, instance_logits={mpp: logits})
 
     def teacher_losses(self, bag: Bag, target: Tensor, *, mine: bool = False) -> tuple[Losses, Tensor]:
-        """One slide of the teacher's pass: its loss, and the attention logits (N,) for the range of the epoch.
+        """One slide of the teacher's pass: `taught` on its encoded patches."""
+        mpp, features = finest_features(bag, next(self.student.parameters()))
+        return self.taught(mpp, self.encoder(features), target, mine=mine)
+
+    def taught(self, mpp: float, encoded: Tensor, target: Tensor, *, mine: bool = False) -> tuple[Losses, Tensor]:
+        """The teacher's loss on a slide, and the attention logits (N,) for the range of the epoch.
 
         Parameters
         ----------
-        bag, target
-            The slide and its label, () int64.
+        mpp, encoded, target
+            Magnification, what the shared encoder gave for the patches (N, width), and label, () int64.
         mine
             Leave out the patches of a positive slide that the student finds easy; their logits are the least of the others.
         """
-        mpp, features = finest_features(bag, next(self.student.parameters()))
-        encoded = self.encoder(features)
-        rows = torch.arange(len(features), device=features.device)
+        rows = torch.arange(len(encoded), device=encoded.device)
         if mine and int(target):
             rows = hard_rows(self.student_probabilities(encoded), threshold=self.mine_above)
         scores, logits, loss = self.teacher(encoded[rows], target)
-        seen = torch.full((len(features),), float(scores.detach().min()), device=scores.device).index_copy(
-            0, rows, precise(scores)
+        seen = torch.full((len(encoded),), float(scores.detach().min()), device=scores.device).index_copy(
+            0, rows, precise(scores.detach())
         )
         output = MILOutput(logits, {mpp: torch.softmax(seen, dim=0)})
-        return Losses(loss, {"teacher": loss}, output), seen.detach()
+        return Losses(loss, {"teacher": loss}, output), seen
 
     @torch.no_grad()
     def attention_logits(self, features: Tensor) -> Tensor:
@@ -168,7 +181,7 @@ class _Projection(nn.Module):
         super().__init__()
         self.linear = nn.Linear(in_features, width)
         self.norm = nn.BatchNorm1d(width)
-        _small_normal(self.linear)
+        small_normal(self.linear)
 
     def forward(self, features: Tensor) -> Tensor:
         """(n, D) -> (n, width)."""
@@ -181,95 +194,6 @@ class _Projection(nn.Module):
         return self.norm(projected)
 
 
-def make_teacher(name: Teacher, width: int, hidden: int, attention: int, dropout: float) -> nn.Module:
-    """The head that attends: (N, width) and perhaps a target -> attention logits (N,), slide logits (2,), loss."""
-    if name == "abmil":
-        return _AttentionTeacher(width, hidden, attention, dropout)
-    if name == "dsmil":
-        return _DSMILTeacher(width, hidden, dropout)
-    return _AnyTeacher(name, width)
-
-
-def _trunk(width: int, hidden: int, dropout: float) -> nn.Sequential:
-    trunk = nn.Sequential(
-        nn.Dropout(dropout), nn.Linear(width, hidden), nn.ReLU(), nn.Dropout(dropout), nn.Linear(hidden, hidden), nn.ReLU()
-    )
-    for layer in trunk:
-        _small_normal(layer)
-    return trunk
-
-
-class _AttentionTeacher(nn.Module):
-    """ABMIL without a gate behind two layers, as published for WENO."""
-
-    def __init__(self, width: int, hidden: int, attention: int, dropout: float) -> None:
-        super().__init__()
-        self.trunk = _trunk(width, hidden, dropout)
-        self.score = nn.Sequential(nn.Linear(hidden, attention), nn.Tanh(), nn.Linear(attention, 1))
-        self.classifier = nn.Linear(hidden, 2)
-        for layer in (*self.score, self.classifier):
-            _small_normal(layer)
-
-    def forward(self, encoded: Tensor, target: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
-        u = in_chunks(self.trunk, encoded)
-        scores = in_chunks(self.score, u)[:, 0]
-        logits = self.classifier(torch.softmax(precise(scores), dim=0) @ precise(u))
-        return scores, logits, logits.sum() * 0 if target is None else teacher_loss(logits, target)
-
-
-class _DSMILTeacher(nn.Module):
-    """DSMIL behind two layers, as published for WENO: what teaches is the positive logit of its stream of patches."""
-
-    def __init__(self, width: int, hidden: int, dropout: float) -> None:
-        super().__init__()
-        self.trunk = _trunk(width, hidden, dropout)
-        self.patches = nn.Linear(hidden, 2)
-        self.query = nn.Linear(hidden, hidden)
-        self.values = nn.Linear(hidden, hidden)
-        self.classifier = nn.Conv1d(2, 2, kernel_size=hidden)
-        for layer in (self.patches, self.query, self.values):
-            _small_normal(layer)
-
-    def forward(self, encoded: Tensor, target: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
-        u = in_chunks(self.trunk, encoded)
-        each = self.patches(u)
-        critical = self.query(u[each.argmax(dim=0)])
-        likeness = torch.softmax(precise(in_chunks(self.query, u) @ critical.T) / u.shape[1] ** 0.5, dim=0)
-        logits = self.classifier((likeness.T @ precise(in_chunks(self.values, u)))[None])[0, :, 0]
-        telling = each[each[:, 1].argmax()]
-        if target is None:
-            return each[:, 1], logits, logits.sum() * 0
-        return each[:, 1], logits, 0.5 * teacher_loss(logits, target) + 0.5 * teacher_loss(telling, target)
-
-
-class _AnyTeacher(nn.Module):
-    """Another method of this package. What teaches is log(a N) of its attention a: 0 where all patches weigh the same."""
-
-    def __init__(self, name: str, width: int) -> None:
-        super().__init__()
-        from napari_wsimil.mil.registry import build_mil  # the registry imports this module
-
-        self.network = build_mil(name, width, 2)
-
-    def forward(self, encoded: Tensor, target: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
-        bag = FeatureBag({1.0: encoded})
-        if target is None:
-            output = self.network(bag)
-            loss = output.logits.sum() * 0
-        else:
-            losses = self.network.losses(bag, target)
-            output, loss = losses.output, losses.total
-        attention = precise(output.attention[1.0])
-        return torch.log(attention * len(encoded) + 1e-12), output.logits, loss
-
-
-def _small_normal(layer: nn.Module) -> None:
-    """The published start of linear layers: weights of standard deviation 0.01, no bias."""
-    if isinstance(layer, nn.Linear):
-        nn.init.normal_(layer.weight, std=0.01)
-        nn.init.zeros_(layer.bias)
-
-
 METHOD = Method(
     name="weno",
     title="Teacher and student (WENO)",
@@ -278,4 +202,12 @@ METHOD = Method(
     network=WENO,
     parameters=WENOParameters,
     shows=frozenset({"instance_logits"}),
+    # the student's last layer, and what classifies slides (and patches) in each kind of teacher
+    head=(
+        "student.4",
+        "teacher.classifier",
+        "teacher.patches",
+        "teacher.network.classifier",
+        "teacher.network.patch_classifiers",
+    ),
 )

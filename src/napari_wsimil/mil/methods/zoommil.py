@@ -14,7 +14,7 @@ from napari_wsimil.mil.method import Method
 from napari_wsimil.mil.output import MILModel, MILOutput, Selection
 from napari_wsimil.mil.parameters import Parameters, parameter
 from napari_wsimil.mil.precision import precise
-from napari_wsimil.mil.topk import perturbed_topk
+from napari_wsimil.mil.topk import SoftSelection, perturbed_topk
 
 if TYPE_CHECKING:
     import numpy as np
@@ -57,6 +57,12 @@ class ZoomMILParameters(Parameters):
         "Make the derivative less noisy without changing its mean.",
         "ours: of 100 draws it points closer to the true derivative; off in the published code",
     )
+    choice: Literal["learned", "top", "random"] = parameter(
+        "learned",
+        "How patches are chosen in training: so that choosing is learned, by attention as it is, or blindly (also afterwards).",
+        "paper; the others are its ablations, table 4",
+    )
+    dual: bool = parameter(True, "An attention of its own for choosing, besides the one for pooling.", "paper, table 4")
 
 
 class ZoomMIL(MILModel):
@@ -73,7 +79,8 @@ class ZoomMIL(MILModel):
     ----------
     in_features, classes
         Length D of a feature vector, number of classes C.
-    magnifications, selected, hidden, attention, dropout, sigma, relative_sigma, samples, jacobian, control_variate
+    magnifications, selected, hidden, attention, dropout, sigma, relative_sigma, samples, jacobian, control_variate, choice, \
+    dual
         See `ZoomMILParameters`.
     """
 
@@ -92,17 +99,20 @@ class ZoomMIL(MILModel):
         samples: int = 100,
         jacobian: Literal["diag", "full"] = "diag",
         control_variate: bool = True,
+        choice: Literal["learned", "top", "random"] = "learned",
+        dual: bool = True,
     ) -> None:
         super().__init__()
         self.selected, self.sigma, self.relative_sigma, self.samples = selected, sigma, relative_sigma, samples
         self.jacobian: Literal["diag", "full"] = jacobian
-        self.control_variate = control_variate
+        self.control_variate, self.choice = control_variate, choice
         self.embed = nn.ModuleList(
             nn.Sequential(nn.Linear(in_features, hidden), nn.ReLU(), nn.Dropout(dropout)) for _ in range(magnifications)
         )
         self.attention = nn.ModuleList(GatedAttention(hidden, attention, dropout=dropout) for _ in range(magnifications))
         # weights of its own: with one attention for both, pooling and zooming pull it apart (table 4 of the paper)
-        self.zoom = nn.ModuleList(GatedAttention(hidden, attention, dropout=dropout) for _ in range(magnifications - 1))
+        zooms = magnifications - 1 if dual else 0
+        self.zoom = nn.ModuleList(GatedAttention(hidden, attention, dropout=dropout) for _ in range(zooms))
         self.classifier = nn.Linear(hidden, classes)
 
     def forward(self, bag: Bag) -> MILOutput:
@@ -120,6 +130,16 @@ class ZoomMIL(MILModel):
                 f"({listed} µm per pixel); give one feature table for each."
             )
         return self._train_on(bag) if self.training else self._look(bag)
+
+    def evidence(self, bag: Bag) -> dict[float, Tensor]:
+        """See `MILModel`: of all patches at all magnifications, whether the model would look at them or not."""
+        device = self.classifier.weight.device
+        steps = enumerate(bag.mpps)
+        return {mpp: self._judged(self.embed[step](bag.features(mpp).to(device))) for step, mpp in steps}
+
+    def _judged(self, embedded: Tensor) -> Tensor:
+        """(n, C) evidence of patches by their embeddings (n, hidden)."""
+        return nn.functional.linear(embedded, self.classifier.weight) + self.classifier.bias / len(self.embed)
 
     # -- evaluation: only what was chosen is asked for --------------------------------------------------------------------
 
@@ -143,7 +163,8 @@ class ZoomMIL(MILModel):
             finer = bag.mpps[step + 1]
             children = _children(bag, mpp, finer, rows)
             parents = torch.from_numpy((children >= 0).any(axis=1)).to(device)
-            ranked, scores = _largest(precise(pooled.others[1][:, 0]), parents, self.selected)
+            logits = precise(pooled.others[1][:, 0])
+            ranked, scores = _largest(_blind(logits) if self.choice == "random" else logits, parents, self.selected)
             if not len(ranked):
                 break
             zoom[mpp] = Selection(mpp, ranked.cpu() if rows is None else torch.from_numpy(rows)[ranked.cpu()], scores)
@@ -154,11 +175,11 @@ class ZoomMIL(MILModel):
     def _both(self, step: int, features: Tensor) -> tuple[Tensor, ...]:
         """Attention logits (n, 1), embeddings (n, hidden), evidence (n, C) and, but at the last step, zoom logits (n, 1)."""
         embedded = self.embed[step](features)
-        evidence = nn.functional.linear(embedded, self.classifier.weight) + self.classifier.bias / len(self.embed)
+        evidence = self._judged(embedded)
         scores = self.attention[step](embedded)
-        if step == len(self.zoom):
+        if step == len(self.embed) - 1:
             return scores, embedded, evidence
-        return scores, embedded, evidence, self.zoom[step](embedded)
+        return scores, embedded, evidence, self.zoom[step](embedded) if self.zoom else scores
 
     # -- training: all children, mixed softly -----------------------------------------------------------------------------
 
@@ -176,8 +197,8 @@ class ZoomMIL(MILModel):
                 candidates = there * (present[step + 1].unflatten(0, (len(there), -1)).sum(dim=1) > 0)
                 if not bool(candidates.any()):
                     break
-                zoom = torch.softmax(precise(self.zoom[step](embedded)[:, 0]) + _log(candidates), dim=0)
-                self._select(zoom, step, tables, present)
+                wanted = precise(self.zoom[step](embedded)[:, 0]) if self.zoom else scores
+                self._select(torch.softmax(wanted + _log(candidates), dim=0), step, tables, present)
         # of the finer magnifications there is no patch with an attention of its own, only mixtures
         return MILOutput(self.classifier(sum(embeddings)), {mpps[0]: attention[0]})
 
@@ -202,9 +223,7 @@ class ZoomMIL(MILModel):
         count = len(zoom)
         if count <= self.selected:
             return
-        noise = torch.randn(self.samples, count, device=zoom.device)
-        sigma = self.relative_sigma / count if self.relative_sigma else self.sigma
-        choice = perturbed_topk(zoom, self.selected, noise, sigma, jacobian=self.jacobian, control_variate=self.control_variate)
+        choice = self._choice(zoom)
         for finer in range(step + 1, len(tables)):
             children = tables[finer].unflatten(0, (count, -1))
             there = present[finer].unflatten(0, (count, -1))
@@ -215,6 +234,21 @@ class ZoomMIL(MILModel):
                 mass = choice.mix(there)
                 mixed = choice.mix(children * there[..., None].to(children.dtype)) / mass.clamp(min=_LEAST)[..., None]
             tables[finer], present[finer] = mixed.flatten(0, 1).to(tables[finer].dtype), mass.flatten()
+
+    def _choice(self, zoom: Tensor) -> SoftSelection:
+        """T of equation 4; where choosing is not learned its rows are single patches, without gradient."""
+        count = len(zoom)
+        if self.choice == "learned":
+            noise = torch.randn(self.samples, count, device=zoom.device)
+            sigma = self.relative_sigma / count if self.relative_sigma else self.sigma
+            return perturbed_topk(
+                zoom, self.selected, noise, sigma, jacobian=self.jacobian, control_variate=self.control_variate
+            )
+        liked = zoom.detach() if self.choice == "top" else (zoom > 0) * (1 + torch.rand_like(zoom))
+        rows = liked.topk(self.selected).indices.sort().values
+        return SoftSelection(
+            torch.arange(self.selected, device=rows.device), rows, torch.ones_like(zoom[rows]), (len(rows), count)
+        )
 
 
 def _children(bag: Bag, mpp: float, finer: float, rows: NDArray[np.int64] | None = None) -> NDArray[np.int64]:
@@ -227,6 +261,12 @@ def _children(bag: Bag, mpp: float, finer: float, rows: NDArray[np.int64] | None
 def _log(present: Tensor) -> Tensor:
     """What to add to attention logits of patches that are there with a probability: -inf where they are not."""
     return torch.where(present > _LEAST, present, 0.0).log()
+
+
+def _blind(logits: Tensor) -> Tensor:
+    """Logits by chance, the same for every slide with as many patches: predictions do not vary from one time to the next."""
+    drawn = torch.rand(len(logits), generator=torch.Generator().manual_seed(len(logits)))
+    return drawn.to(logits)
 
 
 def _largest(logits: Tensor, allowed: Tensor, k: int) -> tuple[Tensor, Tensor]:
