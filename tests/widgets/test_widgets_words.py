@@ -43,3 +43,12 @@ def test_cost(made_up, sample):
 
     with ws.open_slide(sample) as slide:
         assert words.cost_text(made_up(slide)) == "30 patches in 3 s on the CPU"
+
+
+def test_only_calibrated_probabilities_are_said_to_be():
+    from napari_wsimil.inference import SlidePrediction
+
+    plain = SlidePrediction({"a": 1.0}, {}, provenance={"calibration": None})
+    calibrated = SlidePrediction({"a": 1.0}, {}, provenance={"calibration": {"cases": 1200}})
+    assert words.calibration_text(plain) == words.calibration_text(SlidePrediction({"a": 1.0}, {})) == []
+    assert words.calibration_text(calibrated) == ["Probabilities calibrated on 1,200 slides"]

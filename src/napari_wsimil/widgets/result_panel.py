@@ -21,7 +21,7 @@ from qtpy.QtWidgets import (
 from napari_wsimil.widgets.hover import Lookup
 from napari_wsimil.widgets.layers import top_regions
 from napari_wsimil.widgets.parts import empty, text_label
-from napari_wsimil.widgets.words import cost_text, share
+from napari_wsimil.widgets.words import calibration_text, cost_text, share
 
 if TYPE_CHECKING:
     from napari_wsimil.inference import PatchScores, SlidePrediction
@@ -61,7 +61,8 @@ class ResultPanel(QWidget):
     def show_prediction(self, prediction: SlidePrediction, top: int) -> None:
         """Fill the panel."""
         self._show_bars(prediction)
-        self.cost.setText("\n".join([cost_text(prediction), *prediction.provenance.get("notices", ())]))
+        told = [cost_text(prediction), *calibration_text(prediction), *prediction.provenance.get("notices", ())]
+        self.cost.setText("\n".join(told))
         self.regions = top_regions(prediction, top) if prediction.attention else None
         self._list_regions(prediction)
 

@@ -55,6 +55,12 @@ def cost_text(prediction: SlidePrediction) -> str:
     return text
 
 
+def calibration_text(prediction: SlidePrediction) -> list[str]:
+    """A line that says so where the probabilities were calibrated; none where they are as the model gave them."""
+    found = prediction.provenance.get("calibration")
+    return [f"Probabilities calibrated on {found['cases']:,} slides"] if found else []
+
+
 def mpp_text(mpp: tuple[float, float] | None, source: str | None) -> str:
     """The pixel size and where it is from."""
     if mpp is None:
