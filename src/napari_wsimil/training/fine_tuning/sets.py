@@ -1,0 +1,107 @@
+"""The sets of bags that fine-tuning learns from."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from napari_wsimil.errors import TrainingError
+from napari_wsimil.training.annotations import AnnotatedBags
+from napari_wsimil.training.annotations.bags import allowed_by
+from napari_wsimil.training.bag_sets import NamedBags
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from numpy.typing import NDArray
+
+    from napari_wsimil.bags import Bag
+    from napari_wsimil.training.bag_sets import BagSet
+
+
+class NoBags:
+    """The set without slides: of a fine-tuning that nothing validates."""
+
+    names: tuple[str, ...] = ()
+    targets: NDArray[np.int64] = np.empty(0, np.int64)
+
+    def __len__(self) -> int:
+        return 0
+
+    def bag(self, row: int) -> Bag:
+        """There is none."""
+        raise IndexError(row)
+
+    def instance_labels(self, row: int) -> None:
+        """There is none."""
+        raise IndexError(row)
+
+
+class WithRehearsal(NamedBags):
+    """New slides, and behind them old ones that are shown again.
+
+    Parameters
+    ----------
+    new, old
+        The sets; without old ones `old` is None.
+    """
+
+    def __init__(self, new: BagSet, old: BagSet | None) -> None:
+        self.parts = [new] if old is None else [new, old]
+        names = [name for part in self.parts for name in part.names]
+        super().__init__(names, np.concatenate([part.targets for part in self.parts]))
+        self.new = len(new)
+
+    def bag(self, row: int) -> Bag:
+        """Return the bag of a slide."""
+        part, inside = self.at(row)
+        return part.bag(inside)
+
+    def instance_labels(self, row: int) -> Mapping[float, NDArray[np.int64]] | None:
+        """Mpp -> (N,) class of each patch."""
+        part, inside = self.at(row)
+        return part.instance_labels(inside)
+
+    def at(self, row: int) -> tuple[BagSet, int]:
+        """The set that a slide is of, and its row there."""
+        return (self.parts[0], row) if row < self.new else (self.parts[1], row - self.new)
+
+
+def knows_patches(bags: BagSet, row: int) -> bool:
+    """Whether something is known of single patches of a slide."""
+    return bags.annotated(row) if isinstance(bags, AnnotatedBags) else bags.instance_labels(row) is not None
+
+
+def known_classes(bags: BagSet, row: int, bag: Bag, classes: int) -> dict[float, NDArray[np.bool_]]:
+    """Mpp -> (N, C), which classes each patch of a bag may be of; empty where nothing is known.
+
+    Raises
+    ------
+    TrainingError
+        Labels and patches differ in number.
+    """
+    if isinstance(bags, AnnotatedBags):
+        known = dict(bags.instance_classes(row, bag)) if bags.annotated(row) else {}
+    else:
+        known = allowed_by(bags.instance_labels(row) or {}, classes)
+    for mpp, allowed in known.items():
+        count = len(bag.features(mpp))
+        if len(allowed) != count:
+            raise TrainingError(
+                f"{bags.names[row]} has labels for {len(allowed)} patches, but {count} patches at {mpp:g} µm/px."
+            )
+    return known
+
+
+def without_class(
+    known: Mapping[float, NDArray[np.bool_]], bag: Bag, positive: int, classes: int
+) -> dict[float, NDArray[np.bool_]]:
+    """The same for a slide that holds nothing of the class `positive`; what was drawn as just that stays."""
+    found: dict[float, NDArray[np.bool_]] = {}
+    for mpp in bag.mpps:
+        given = known.get(mpp)
+        allowed = np.ones((len(bag.features(mpp)), classes), bool) if given is None else given
+        denied = allowed & (np.arange(classes) != positive)
+        found[mpp] = np.where(denied.any(axis=1, keepdims=True), denied, allowed)
+    return found
