@@ -18,3 +18,14 @@ def test_predict_slide(tiny_slide, random_model, tmp_path):
     rows = (tmp_path / "tiny.csv").read_text().splitlines()
     assert kinds.count("annotation") == min(5, len(rows) - 1)
     assert 0 < kinds.count("tile") < len(rows) - 1
+
+
+def test_train(tmp_path):
+    command = [sys.executable, ROOT / "examples" / "train.py", "--slides", "8", "--epochs", "2", "--out", tmp_path / "run"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "epoch 2: loss" in done.stdout
+    assert "test AUC" in done.stdout
+    assert {"model", "metrics.json", "predictions.csv", "plots", "report.html"} <= {
+        path.name for path in (tmp_path / "run").iterdir()
+    }

@@ -25,17 +25,26 @@ _HOMES = {
     "Model": "packages",
     "Bag": "bags",
     "predict": "inference",
+    "extract": "inference",
+    "Extraction": "inference",
     "load_prediction": "inference",
     "SlidePrediction": "inference",
     "PatchScores": "inference",
     "PatchSet": "inference",
     "Progress": "inference",
     "export": "exports",
+    "read_manifest": "training.data.manifest",
+    "Manifest": "training.data.manifest",
+    "train": "training.runs.run",
+    "evaluate": "training.runs.run",
+    "fine_tune": "training.fine_tuning",
+    "TrainingRun": "training.runs.study_run",
     "make_sample_slide": "samples",
     "WsimilError": "errors",
     "SlideError": "errors",
     "ModelError": "errors",
     "PredictionError": "errors",
+    "TrainingError": "errors",
     "ExportError": "errors",
     "CancelledError": "errors",
     "SlideWarning": "errors",
@@ -53,14 +62,28 @@ if TYPE_CHECKING:
         PredictionError,
         SlideError,
         SlideWarning,
+        TrainingError,
         WsimilError,
     )
     from napari_wsimil.exports import export
-    from napari_wsimil.inference import PatchScores, PatchSet, Progress, SlidePrediction, load_prediction, predict
+    from napari_wsimil.inference import (
+        Extraction,
+        PatchScores,
+        PatchSet,
+        Progress,
+        SlidePrediction,
+        extract,
+        load_prediction,
+        predict,
+    )
     from napari_wsimil.packages import Model, load_model
     from napari_wsimil.patches import PatchGrid, PatchSpec, TissueMask, find_tissue, patch_grid
     from napari_wsimil.samples import make_sample_slide
     from napari_wsimil.slides import Level, Slide, open_slide
+    from napari_wsimil.training.data.manifest import Manifest, read_manifest
+    from napari_wsimil.training.fine_tuning import fine_tune
+    from napari_wsimil.training.runs.run import evaluate, train
+    from napari_wsimil.training.runs.study_run import TrainingRun
 
 
 def __getattr__(name: str) -> Any:

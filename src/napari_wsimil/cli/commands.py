@@ -15,6 +15,8 @@ import click
 
 from napari_wsimil import __version__
 from napari_wsimil.cli.console import BAD_INPUT, complain
+from napari_wsimil.cli.encoders import encoders, trust_code_option
+from napari_wsimil.cli.extract import extract
 from napari_wsimil.cli.reports import (
     describe_method,
     describe_model,
@@ -25,6 +27,7 @@ from napari_wsimil.cli.reports import (
     result_text,
     slide_text,
 )
+from napari_wsimil.cli.training import evaluate, train
 from napari_wsimil.errors import ModelError, SlideWarning, WsimilError
 
 if TYPE_CHECKING:
@@ -49,6 +52,12 @@ def to_json(document: Any) -> str:
 @click.version_option(__version__, prog_name="napari-wsimil")
 def commands() -> None:
     """Predict whole-slide images with multiple-instance-learning models, and see on the slide what they saw."""
+
+
+commands.add_command(encoders)
+commands.add_command(extract)
+commands.add_command(train)
+commands.add_command(evaluate)
 
 
 @commands.command()
@@ -77,6 +86,7 @@ def info(slide: Path, mpp: float | None, backend: str | None, *, as_json: bool) 
 @click.option("--mpp", type=click.FloatRange(0, min_open=True), help="µm per pixel, where the files do not say or are wrong.")
 @click.option("--store", type=folder_path, help="Folder that keeps features, so that predicting again takes seconds.")
 @click.option("--format", "formats", multiple=True, help="Also export: geojson, csv (give it again for more).")
+@trust_code_option
 @as_json
 def predict(
     slides: tuple[Path, ...],
@@ -87,6 +97,7 @@ def predict(
     store: Path | None,
     formats: tuple[str, ...],
     *,
+    trust_code: bool,
     as_json: bool,
 ) -> None:
     """Predict each SLIDE and write <name>.prediction.h5, and exports, to a folder.
@@ -98,7 +109,7 @@ def predict(
 
     check_formats(formats)
     choose_device(device)
-    model = load_model(model_name)
+    model = load_model(model_name, trust_code=trust_code)
     make_folder(out)
     results = []
     for path, stem in zip(slides, result_names(slides), strict=True):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from napari_wsimil.errors import SlideWarning
+from napari_wsimil.errors import CodeWarning, SlideWarning
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -24,13 +24,14 @@ def complain(sentence: str) -> None:
 
 @contextmanager
 def plain_warnings() -> Iterator[None]:
-    """Show what a slide warns of as one line, once, without file and line of the program."""
+    """Show what a slide or an encoder warns of as one line, once, without file and line of the program."""
     with warnings.catch_warnings():
         warnings.simplefilter("always", SlideWarning)
+        warnings.simplefilter("always", CodeWarning)
         usual, said = warnings.showwarning, set[str]()
 
         def show(message: Warning | str, category: type[Warning], *rest: Any, **named: Any) -> None:
-            if not issubclass(category, SlideWarning):
+            if not issubclass(category, SlideWarning | CodeWarning):
                 usual(message, category, *rest, **named)
             elif str(message) not in said:
                 said.add(str(message))

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     from napari_wsimil.inference import SlidePrediction
     from napari_wsimil.mil import Method
-    from napari_wsimil.packages import InstalledModel
+    from napari_wsimil.packages import Calibration, InstalledModel
     from napari_wsimil.slides import Slide
 
 
@@ -57,6 +57,7 @@ def describe_result(path: Path, prediction: SlidePrediction, files: Sequence[Pat
         "slide": str(path),
         "predicted_class": prediction.predicted_class,
         "probabilities": dict(prediction.probabilities),
+        "calibration": prediction.provenance.get("calibration"),
         "patches": {f"{mpp:g}": len(scores) for mpp, scores in prediction.attention.items()},
         "seconds": prediction.provenance["seconds"]["total"],
         "files": [str(file) for file in files],
@@ -69,7 +70,8 @@ def result_text(path: Path, prediction: SlidePrediction, files: Sequence[Path]) 
     patches = sum(len(scores) for scores in prediction.attention.values())
     seconds = prediction.provenance["seconds"]["total"]
     written = ", ".join(str(file) for file in files)
-    return f"{path.name}: {numbers}  ({patches} patches, {seconds:.1f} s)\n  wrote {written}"
+    calibrated = ", calibrated" if prediction.provenance.get("calibration") else ""
+    return f"{path.name}: {numbers}{calibrated}  ({patches} patches, {seconds:.1f} s)\n  wrote {written}"
 
 
 def describe_model(model: InstalledModel) -> dict[str, Any]:
@@ -85,13 +87,26 @@ def model_text(model: InstalledModel) -> str:
     spec, mpps = model.spec, ", ".join(f"{mpp:g}" for mpp in model.spec.mpps)
     return (
         f"{model.name}\n  {spec.title or spec.id}: {spec.method}, classes {', '.join(spec.classes)}, {mpps} µm per pixel\n"
-        f"  encoder {spec.encoder.id}, from {model.folder}"
+        f"  encoder {spec.encoder.id}, from {model.folder}\n  {calibration_text(spec.calibration)}"
     )
 
 
+def calibration_text(calibration: Calibration | None) -> str:
+    """Whether the probabilities of a model were calibrated, and on how many slides."""
+    if calibration is None:
+        return "probabilities not calibrated"
+    if not calibration.scales:
+        return f"probabilities not calibrated. {calibration.note}".strip()
+    return f"probabilities calibrated on {calibration.cases} slides (temperature {calibration.temperature:.2f})"
+
+
 def describe_method(method: Method) -> dict[str, Any]:
-    """Return JSON-able facts of a MIL method and its hyper-parameters."""
+    """Return JSON-able facts of a MIL method, its hyper-parameters and the settings of its training."""
+    from napari_wsimil.training.recipes import RECIPES
+
     properties = method.parameters.model_json_schema()["properties"]
+    recipe = RECIPES[method.name]
+    settings = recipe.settings.model_json_schema()["properties"]
     return {
         "name": method.name,
         "title": method.title,
@@ -100,6 +115,7 @@ def describe_method(method: Method) -> dict[str, Any]:
         "shows": sorted({"attention", *method.shows}),
         "magnifications": list(method.magnifications),
         "parameters": [{"name": name, **about} for name, about in properties.items()],
+        "training": {"source": recipe.source, "settings": [{"name": name, **about} for name, about in settings.items()]},
     }
 
 
@@ -109,10 +125,13 @@ def method_text(about: Mapping[str, Any], *, full: bool) -> str:
     if not full:
         return line
     lines = [line, f"  {about['source']}", f"  shows {', '.join(name.replace('_', ' ') for name in about['shows'])}"]
-    for parameter in about["parameters"]:
-        choice = f" ({' | '.join(map(str, parameter['enum']))})" if "enum" in parameter else ""
-        guess = ", a guess" if parameter["guess"] else ""
-        lines.append(
-            f"  {parameter['name']} = {parameter['default']}{choice}: {parameter['description']} [{parameter['source']}{guess}]"
-        )
+    lines += [_parameter_text(parameter) for parameter in about["parameters"]]
+    lines.append("  training, also by --set:")
+    lines += [_parameter_text(setting) for setting in about["training"]["settings"]]
     return "\n".join(lines)
+
+
+def _parameter_text(about: Mapping[str, Any]) -> str:
+    choice = f" ({' | '.join(map(str, about['enum']))})" if "enum" in about else ""
+    guess = ", a guess" if about["guess"] else ""
+    return f"  {about['name']} = {about['default']}{choice}: {about['description']} [{about['source']}{guess}]"
