@@ -1,0 +1,1 @@
+"""Encoders that others made: Hugging Face's transformers, timm, and files that are programs."""
