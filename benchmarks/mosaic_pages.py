@@ -34,12 +34,10 @@ def publish(mosaics: Mosaics, runs: Sequence[Run], seeds: int, facts: dict[str, 
     found = _finished(mosaics.work, runs, seeds)
     out.mkdir(parents=True, exist_ok=True)
     facts = {**facts, "speed": _speed(mosaics, found), "machine": f"{os.cpu_count()} cores, {platform.processor() or 'CPU'}"}
-    pictures = out.parent / "images" if out.name == "results" else out
-    pictures.mkdir(parents=True, exist_ok=True)
-    picture = pictures / "mosaics.png"
     models = {name: trained(mosaics, found, name) for name in ("abmil", "zoommil") if found.get(name)}
-    draw(mosaics, models, picture)
-    page = _page(found, facts, os.path.relpath(picture, out))
+    # beside the slides, not beside the page: the tiles on it have no licence that lets us pass them on
+    draw(mosaics, models, mosaics.work / "mosaics.png")
+    page = _page(found, facts)
     record = {"facts": facts, "runs": {name: [_without_run(told) for told in of] for name, of in found.items()}}
     for name, text in (("mosaics.md", page), ("mosaics.json", json.dumps(record, indent=1) + "\n")):
         with written_whole(out / name) as target:
@@ -167,7 +165,7 @@ def _distilled(found: Told) -> str:
 # -- the page -------------------------------------------------------------------------------------------------------------
 
 
-def _page(found: Told, facts: Mapping[str, Any], picture: str) -> str:
+def _page(found: Told, facts: Mapping[str, Any]) -> str:
     sections = [
         "# Mosaic slides: ZoomMIL, AINet and LRMIL",
         "Written by `python benchmarks/reproduce_mosaics.py`; settings and all figures with intervals are in "
@@ -189,7 +187,8 @@ def _page(found: Told, facts: Mapping[str, Any], picture: str) -> str:
         _ablation(found),
         "## A coarse student of a fine teacher (LRMIL)",
         _distilled(found),
-        f"![Test slides: the tissue, where the tumour is, attention of ABMIL, and what ZoomMIL looked at]({picture})",
+        "A picture of some test slides, with the tumour, ABMIL's attention and what ZoomMIL looked at, is left in the work folder "
+        "as `mosaics.png`; it is not shown here, as the tiles have no licence that lets us pass them on.",
         "## What was done",
         _method(facts),
     ]

@@ -148,7 +148,7 @@ def test_the_rehearsal_gives_the_page(slides, tmp_path):
     page = (tmp_path / "out" / "mosaics.md").read_text()
     assert "these figures mean nothing" in page
     assert page.count("\n## ") == 7
-    assert (tmp_path / "out" / "mosaics.png").stat().st_size > 10_000
+    assert (tmp_path / "work" / "mosaics.png").stat().st_size > 10_000
     record = json.loads((tmp_path / "out" / "mosaics.json").read_text())
     assert set(record["runs"]) == {"abmil", "zoommil", "lrmil-coarse", "lrmil", "ainet-abmil"}
     zoom, plain = (record["runs"][name][0]["test"]["patches"] for name in ("zoommil", "abmil"))
