@@ -187,8 +187,8 @@ def _page(found: Told, facts: Mapping[str, Any]) -> str:
         _ablation(found),
         "## A coarse student of a fine teacher (LRMIL)",
         _distilled(found),
-        "A picture of some test slides, with the tumour, ABMIL's attention and what ZoomMIL looked at, is left in the work folder "
-        "as `mosaics.png`; it is not shown here, as the tiles have no licence that lets us pass them on.",
+        "A picture of some test slides, with the tumour, ABMIL's attention and what ZoomMIL looked at, is left in the work "
+        "folder as `mosaics.png`; it is not shown here, as the tiles have no licence that lets us pass them on.",
         "## What was done",
         _method(facts),
     ]

@@ -209,7 +209,7 @@ def test_what_does_not_fit_is_a_sentence(study, tmp_path, method, more, sentence
 
 
 def test_images_that_do_not_fit_are_a_sentence(study, tmp_path):
-    with pytest.raises(TrainingError, match="patches of 40 px; .* multiples of 32 px"):
+    with pytest.raises(TrainingError, match=r"patches of 40 px; .* multiples of 32 px"):
         train(make_study(tmp_path / "odd", side=40), "mean", tmp_path / "out")
     mixed = make_study(tmp_path / "mixed")
     for path in (tmp_path / "mixed" / "s4").iterdir():
@@ -242,6 +242,14 @@ def test_every_method_at_one_magnification_takes_a_step(study, method):
         losses = recipe.step(recipe.phases(0, np.random.default_rng(0))[0][0], np.array([row]), {row: bags.bag(row)})
         assert np.isfinite(losses["loss"])
     assert any(not torch.equal(a, b) for a, b in zip(before, network.parameters(), strict=True))
+
+
+def test_weno_may_need_all_patches(study, tmp_path):
+    settings = {**SETTINGS, "norm_scope": "bag", "patches_of_bag": 2}
+    with pytest.raises(TrainingError, match="every patch of a slide"):
+        train(study, "weno", tmp_path / "a", parameters=SMALL["weno"], settings=settings)
+    run = train(study, "weno", tmp_path / "b", parameters=SMALL["weno"], settings={**SETTINGS, "patches_of_bag": 2})
+    assert run.metrics["cases"] == 4
 
 
 def test_patches_of_a_bag_are_drawn_in_training_only(monkeypatch):

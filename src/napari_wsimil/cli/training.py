@@ -89,8 +89,9 @@ device_option = click.option("--device", default="auto", show_default=True, help
 def train(out: Path, *, tensorboard: bool, as_json: bool, **options: Any) -> None:
     """Train a model on the slides of MANIFEST: a CSV with the columns slide and label.
 
-    The slides may be slide files, feature files (TRIDENT's, CLAM's, ours), or named so that --features finds theirs. What comes
-    of it is a folder with the model package, figures, curves and a report. Ctrl-C stops it; --resume goes on.
+    The slides may be slide files, feature files (TRIDENT's, CLAM's, ours), or named so that --features finds theirs; or folders
+    of patch images, on which the encoder learns along. What comes of it is a folder with the model package, figures, curves and
+    a report. Ctrl-C stops it; --resume goes on.
     """
     if options["trust_code"]:
         from napari_wsimil.encoders import trust_program

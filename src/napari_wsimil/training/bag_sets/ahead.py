@@ -58,6 +58,10 @@ class KeptBags(NamedBags):
         super().__init__(bags.names, bags.targets)
         self._bags, self._limit = bags, limit
         self._kept: dict[int, Bag] = {}
+        counts = getattr(bags, "counts", None)
+        if counts is not None:
+            # so that nobody reads bags to learn how long they are
+            self.counts = counts
         self.nbytes = 0
         """Bytes that are kept."""
         if limit is None:

@@ -1,4 +1,4 @@
-"""Training on folders of patch images: what can be trained on them, and the encoder that learns along and goes into the package."""
+"""Training on folders of patch images: what can be trained on them, and the encoder that learns along."""
 
 from __future__ import annotations
 
@@ -91,13 +91,13 @@ def check_side(side: int, encoder: Any, plan: TrainingPlan) -> None:
     if not plan.chosen_settings().train_encoder:
         if not encoder.takes(side):
             raise TrainingError(
-                f"{plan.manifest} names patches of {side} px, but encoder {encoder.id} takes {encoder.patch_size} px; let it "
-                "learn (train_encoder=true), or cut patches of that size."
+                f"{plan.manifest} names patches of {side} px, but encoder {encoder.id} takes {encoder.patch_size} px; "
+                "let it learn (train_encoder=true), or cut patches of that size."
             )
     elif side % CELL or not CELL <= side <= 4096:
         raise TrainingError(
-            f"{plan.manifest} names patches of {side} px; an encoder is trained on sides that are multiples of {CELL} px, up to "
-            "4096: cut the patches so."
+            f"{plan.manifest} names patches of {side} px; an encoder is trained on sides that are multiples of {CELL} px, "
+            "up to 4096: cut the patches so."
         )
 
 
@@ -156,7 +156,7 @@ def separated(study: Study, model: MILModel, notes: Mapping[str, Any]) -> Staged
     encoder, mil = _parts(model)
     start, patch = load_network(study.spec.encoder.name)[0], study.source.specs[-1]
     made_from = f"{study.spec.encoder.id} {study.spec.encoder.digest}"
-    network: CompactCNN = encoder.network.cpu()  # type: ignore[assignment]
+    network: CompactCNN = encoder.network.cpu()
     name = f"{start.id.removesuffix('-trained')[:55]}-trained"
     folder = study.folder.path / JOURNAL / "encoder"
     saved = save_encoder(

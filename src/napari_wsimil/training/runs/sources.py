@@ -162,7 +162,7 @@ def _from_images(plan: TrainingPlan, manifest: Manifest, magnifications: tuple[i
     check_side(side, encoder, plan)
     mpps = plan.mpps or (encoder.mpp if said is None else said,)
     _check_count(plan.method, mpps, magnifications)
-    notices = ()
+    notices: tuple[str, ...] = ()
     if not plan.mpps and said is None:
         notices = (
             f"Nothing says at which magnification the patches were cut; they are taken to be at {mpps[0]:g} µm per pixel (give "
