@@ -54,10 +54,11 @@ bench-mil: $(STAMP)
 bench-training: $(STAMP)
 	$(PY) benchmarks/training_loader.py --out docs/results/training-loader.md
 
-reproduce: $(STAMP)
-	$(PY) benchmarks/reproduce_weno.py --data cifar --out docs/results
-	$(PY) benchmarks/reproduce_weno.py --data crc --out docs/results
-	$(PY) benchmarks/reproduce_mosaics.py --out docs/results
+reproduce: $(PEERS)/.installed
+	PYTHONPATH=$(PEERS) $(PY) benchmarks/reproduce_weno.py --data cifar --out docs/results
+	PYTHONPATH=$(PEERS) $(PY) benchmarks/reproduce_weno.py --data crc --out docs/results --seeds 0 1 2 3 4
+	PYTHONPATH=$(PEERS) $(PY) benchmarks/reproduce_weno.py --data crc --out docs/results --seeds 0 1 2 3 4 --epochs 30 --teachers abmil --ratios .1 .2
+	PYTHONPATH=$(PEERS) $(PY) benchmarks/reproduce_mosaics.py --out docs/results
 
 accuracy: $(STAMP)
 	$(PY) benchmarks/bundled_model.py
