@@ -130,3 +130,21 @@ def test_ctrl_c_says_how_to_go_on(manifest, tmp_path):
     assert "the same command with --resume goes on" in err
     assert "Traceback" not in err
     assert (tmp_path / "out" / "journal" / "journal").is_file()
+
+
+def test_lrmils_stages_from_slides_to_a_package(run, write_slide, random_encoder, tmp_path):
+    rows = [["slide", "label", "split"]]
+    for number, side in enumerate(["train"] * 4 + ["validation"] * 2 + ["test"] * 2):
+        path = write_slide(tmp_path / f"s{number}.tiff", width=2560 + 256 * number, height=2304)
+        rows.append([path.name, ["benign", "tumour"][number % 2], side])
+    manifest = tmp_path / "slides.csv"
+    with manifest.open("w", newline="") as file:
+        csv.writer(file).writerows(rows)
+    command = ("train", manifest, "--method", "lrmil", "--encoder", random_encoder[1], "--out", tmp_path / "out", "--epochs", 1)
+    code, text, err = run(*command, "--set", "patch_epochs=1", "--json")
+    assert code == 0, err
+    assert json.loads(text)["metrics"]["cases"] == 2
+    assert (tmp_path / "out" / "model" / "encoder" / "weights.safetensors").is_file()
+    code, text, err = run("predict", tmp_path / "s1.tiff", "--model", tmp_path / "out" / "model", "--out", tmp_path / "p")
+    assert code == 0, err
+    assert "tumour" in text

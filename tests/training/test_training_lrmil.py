@@ -108,7 +108,7 @@ def finish(task, stop_after=None):
             events.append(next(steps))
         except StopIteration as end:
             return events, end.value
-        taken += events[-1].kind == "step"
+        taken += events[-1].kind in ("step", "progress")
         if taken == stop_after:
             steps.close()
             return events, None

@@ -57,7 +57,7 @@ class EventBar:
         if self._bar is None or stage != self._stage:
             self._close()
             self._bar, self._stage = tqdm(desc=stage, total=total or None, file=sys.stderr, leave=False, delay=0.5), stage
-        if "losses" in data:
+        if data.get("losses"):
             self._bar.set_postfix_str(f"loss {data['losses']['loss']:.4f}{_left(data.get('seconds_left'))}", refresh=False)
         elif data.get("of"):
             self._bar.set_postfix_str(f"{data.get('doing', '')} {data['patches']}/{data['of']}", refresh=False)

@@ -111,9 +111,9 @@ class Context:
         return sum(len(self.fine(side).table(row, "children")) for row in range(len(self.sides[side])))
 
     def tell(self, kind: Kind, stage: str, **data: Any) -> Event:
-        """An event, in the log too unless it is a mere step."""
+        """An event, in the log too unless it is mere progress."""
         event = Event(kind, stage, 0, data)
-        if kind != "step":
+        if kind != "progress":
             self.log.append(event)
         return event
 

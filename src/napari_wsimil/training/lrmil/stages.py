@@ -208,9 +208,9 @@ class _Run:
 
     def _progress(self, name: str, side: str, row: int, patches: int = -1) -> Event:
         """A slide is done, or so many of its patches."""
-        steps = len(self._c.sides[side.rpartition(" ")[2]])
-        told = {"phase": side, "step": row + (patches < 0), "steps": steps, "losses": {}, "seconds_left": None}
-        return self._c.tell("step", name, **(told if patches < 0 else {**told, "patches": patches}))
+        total = len(self._c.sides[side.rpartition(" ")[2]])
+        told = {"what": f"{side} slides", "done": row + (patches < 0), "total": total}
+        return self._c.tell("progress", name, **(told if patches < 0 else {**told, "patches": patches}))
 
 
 def _keep(network: nn.Module, path: Path) -> None:
