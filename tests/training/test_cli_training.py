@@ -148,3 +148,30 @@ def test_lrmils_stages_from_slides_to_a_package(run, write_slide, random_encoder
     code, text, err = run("predict", tmp_path / "s1.tiff", "--model", tmp_path / "out" / "model", "--out", tmp_path / "p")
     assert code == 0, err
     assert "tumour" in text
+
+
+def test_curves_for_tensorboard_stand_in_the_folder_of_the_run(run, manifest, tmp_path, monkeypatch):
+    from napari_wsimil.training import tensorboard
+
+    class Writer:
+        """What TensorBoard's does first: it makes its folder."""
+
+        def __init__(self, folder):
+            self.folder = folder
+            folder.mkdir(parents=True)
+
+        def add_scalar(self, name, value, number):
+            with (self.folder / "curves").open("a") as file:
+                file.write(f"{name} {number} {value}\n")
+
+        def flush(self):
+            pass
+
+        close = flush
+
+    monkeypatch.setattr(tensorboard, "_writer", Writer)
+    code, _, err = run(
+        "train", manifest, "--method", "mean", "--out", tmp_path / "out", "--epochs", 2, "--set", "hidden=8", "--tensorboard"
+    )
+    assert code == 0, err
+    assert "train/epoch/loss 2 " in (tmp_path / "out" / "tensorboard" / "curves").read_text()

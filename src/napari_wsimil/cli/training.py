@@ -247,9 +247,10 @@ def _watched(steps: Generator[Event, None, Any], out: Path, *, tensorboard: bool
     with ExitStack() as stack:
         sinks: list[Callable[[Event], object]] = [stack.enter_context(EventBar())]
         if tensorboard:
+            from napari_wsimil.training.runs.run_folder import TENSORBOARD
             from napari_wsimil.training.tensorboard import TensorBoardSink
 
-            sinks.append(stack.enter_context(closing(TensorBoardSink(out / "tensorboard"))))
+            sinks.append(stack.enter_context(closing(TensorBoardSink(out / TENSORBOARD))))
         stack.enter_context(closing(steps))
         try:
             while True:

@@ -33,6 +33,7 @@ SETTINGS, MANIFEST, EVENTS, METRICS, PREDICTIONS = (
     "predictions.csv",
 )
 JOURNAL, MODEL, PLOTS, REPORT, STORE = "journal", "model", "plots", "report.html", "features"
+TENSORBOARD = "tensorboard"
 
 LIBRARIES = ("torch", "numpy", "scipy", "scikit-learn", "safetensors", "h5py")
 
@@ -129,8 +130,9 @@ class RunFolder:
         return None if found is None else found.get("identity", {})
 
     def _refuse_foreign(self) -> None:
-        """Another program's files are not to be mixed with a run's; features that were computed already may be there."""
-        if self.path.is_dir() and any(entry.name != STORE and not entry.name.startswith(".") for entry in self.path.iterdir()):
+        """Another program's files are not to be mixed with a run's; features computed already, and curves, may be there."""
+        found = [entry.name for entry in self.path.iterdir()] if self.path.is_dir() else []
+        if any(name not in (STORE, TENSORBOARD) and not name.startswith(".") for name in found):
             raise TrainingError(f"{self.path} is not empty and holds no training; choose a new or empty folder.")
 
     def _write_first(self, identity: Mapping[str, Any], about: Mapping[str, Any], manifest: str) -> None:
