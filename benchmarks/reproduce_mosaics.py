@@ -78,7 +78,7 @@ def _quick(work: Path, _: argparse.Namespace) -> tuple[dict[str, Any], list[Run]
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--work", type=Path, default=Path("/tmp/wsimil-mosaics"))
+    parser.add_argument("--work", type=Path, default=Path("build/reproduce_mosaics"))
     parser.add_argument("--out", type=Path, default=Path(__file__).resolve().parents[1] / "docs" / "results")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--only", nargs="+", default=[], metavar="NAME")

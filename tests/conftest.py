@@ -84,3 +84,20 @@ def random_model(random_encoder, tmp_path_factory):
     return save_model(
         tmp_path_factory.mktemp("package"), build_mil("abmil", encoder.dimension, 2, spec.parameters), spec, "# Card\n"
     )
+
+
+@pytest.fixture(name="run")
+def _run(capsys):
+    """Run the command line in this process: (exit code, stdout, stderr)."""
+    from napari_wsimil.cli import main
+
+    def call(*arguments: object) -> tuple[int, str, str]:
+        code = 0
+        try:
+            main([str(argument) for argument in arguments])
+        except SystemExit as end:
+            code = end.code or 0
+        out, err = capsys.readouterr()
+        return code, out, err
+
+    return call

@@ -10,24 +10,7 @@ import types
 import pytest
 
 from napari_wsimil import __version__
-from napari_wsimil.cli import main
 from napari_wsimil.inference import load_prediction
-
-
-@pytest.fixture
-def run(capsys):
-    """Run the command line in this process: (exit code, stdout, stderr)."""
-
-    def call(*arguments: object) -> tuple[int, str, str]:
-        code = 0
-        try:
-            main([str(argument) for argument in arguments])
-        except SystemExit as end:
-            code = end.code or 0
-        out, err = capsys.readouterr()
-        return code, out, err
-
-    return call
 
 
 def one_sentence(err: str) -> str:

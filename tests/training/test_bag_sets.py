@@ -24,9 +24,9 @@ from napari_wsimil.training.bag_sets import (
     MemoryBags,
     SlideBags,
     load_ahead,
-    open_bags,
 )
-from napari_wsimil.training.data.manifest import Case, Manifest, read_manifest
+from napari_wsimil.training.bag_sets.kinds import kind_of_cases
+from napari_wsimil.training.data.manifest import Case, read_manifest
 
 
 def case(path, name=None, **more):
@@ -243,31 +243,22 @@ def test_a_slide_that_can_not_be_used_is_named(tmp_path, random_encoder, write_s
         bags.bag(0)
 
 
-def test_opening_what_a_manifest_names(tmp_path, tiny_slide, random_encoder):
-    from napari_wsimil.inference.extraction import patch_specs
-
+def test_what_a_manifest_names_is_of_one_kind(tmp_path, tiny_slide):
     files = [case(trident(tmp_path / f"{name}.h5")) for name in "ab"]
-    manifest = Manifest(tmp_path / "m.csv", tuple(files), ("w", "x"))
-    bags = open_bags(manifest)
-    assert isinstance(bags, FileBags)
-    assert bags.targets.tolist() == [1, 1]
-    assert open_bags(manifest, files[:1]).names == ("a",)
-    images = Manifest(tmp_path / "m.csv", (case(paint(tmp_path / "p", ["1.png"])),), ("x",))
-    assert isinstance(open_bags(images), ImageFolderBags)
-    slides = Manifest(tmp_path / "m.csv", (case(tiny_slide),), ("x",))
-    with pytest.raises(TrainingError, match="names slides, not features; extract features first"):
-        open_bags(slides)
-    encoder, _ = random_encoder
-    assert isinstance(open_bags(slides, encoder=encoder, specs=patch_specs(encoder), store=tmp_path), SlideBags)
+    images = case(paint(tmp_path / "p", ["1.png"]))
+    assert [kind_of_cases(cases) for cases in (files, [images], [case(tiny_slide)])] == ["features", "images", "slides"]
     with pytest.raises(TrainingError, match=r"tiny\.tiff is a slide, but .*a\.h5 is a feature file; list only one kind"):
-        open_bags(Manifest(tmp_path / "m.csv", (files[0], case(tiny_slide)), ("x",)))
+        kind_of_cases([files[0], case(tiny_slide)])
+    with pytest.raises(TrainingError, match="There is no slide to learn from"):
+        kind_of_cases([])
 
 
 def test_from_manifest_to_bags(tmp_path):
     for name in ("s1", "s2"):
         clam(tmp_path / "features", name)
     (tmp_path / "m.csv").write_text("case_id,slide_id,label\nP1,s1,a\nP2,s2,b\n")
-    bags = open_bags(read_manifest(tmp_path / "m.csv", features=tmp_path / "features"))
+    manifest = read_manifest(tmp_path / "m.csv", features=tmp_path / "features")
+    bags = FileBags(manifest.cases, [manifest.target(found) for found in manifest.cases])
     assert bags.names == ("s1", "s2")
     assert bags.targets.tolist() == [0, 1]
     assert len(bags.bag(1).grid(0.5)) == 6

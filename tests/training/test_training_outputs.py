@@ -114,8 +114,12 @@ def test_a_matrix_shows_counts_and_shares():
 
 def test_dollar_signs_and_long_names_in_plots(tmp_path):
     scores = answers(classes=("costs $5 or $6 a slide", "x" * 90))
+    matrix = plots.confusion_matrix(measure(scores, draws=0))
     plots.save(plots.roc(scores, measure(scores, draws=0)), tmp_path, "roc")
-    plots.save(plots.confusion_matrix(measure(scores, draws=0)), tmp_path, "matrix")
+    plots.save(matrix, tmp_path, "matrix")
+    assert {path.name for path in tmp_path.iterdir()} == {"roc.png", "roc.svg", "matrix.png", "matrix.svg"}
+    labels = [label.get_text().replace("\n", " ") for label in matrix.axes[0].get_yticklabels()]
+    assert any("$5" in label for label in labels)
 
 
 def test_learning_curves_have_a_row_for_each_stage():

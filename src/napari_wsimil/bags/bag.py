@@ -41,6 +41,36 @@ def row_array(rows: NDArray[np.int64] | Tensor | None, count: int) -> NDArray[np
     return np.asarray(rows.cpu() if isinstance(rows, torch.Tensor) else rows, dtype=np.int64)
 
 
+class BagView:
+    """A bag that answers as another does; a subclass changes what it wants to.
+
+    Parameters
+    ----------
+    bag
+        The other.
+    """
+
+    def __init__(self, bag: Bag) -> None:
+        self._bag = bag
+
+    @property
+    def mpps(self) -> tuple[float, ...]:
+        """Magnifications in µm per pixel, coarse to fine."""
+        return self._bag.mpps
+
+    def grid(self, mpp: float) -> PatchGrid:
+        """Return the patches at `mpp`."""
+        return self._bag.grid(mpp)
+
+    def features(self, mpp: float, rows: NDArray[np.int64] | Tensor | None = None) -> Tensor:
+        """(n, D) features of `rows`, or of all patches."""
+        return self._bag.features(mpp, rows)
+
+    def children(self, mpp: float, finer_mpp: float, rows: NDArray[np.int64] | Tensor | None = None) -> NDArray[np.int64]:
+        """(n, r) rows of the finer grid; -1 where there is no such patch."""
+        return self._bag.children(mpp, finer_mpp, rows)
+
+
 class FeatureBag:
     """A bag whose features are in memory, for training and for features that came from elsewhere.
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from napari_wsimil.bags.bag import row_array
+from napari_wsimil.bags.bag import BagView, row_array
 from napari_wsimil.bags.prefetch import JOIN_SECONDS, TICK
 from napari_wsimil.errors import CancelledError
 
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 
     from napari_wsimil.bags import SlideBag
     from napari_wsimil.mil import MILModel, MILOutput
-    from napari_wsimil.patches import PatchGrid
 
 
 @dataclass(frozen=True)
@@ -51,7 +50,7 @@ class Looked:
     seconds: float = 0.0
 
 
-class WatchedBag:
+class WatchedBag(BagView):
     """A slide's bag that reports after each batch, and stops with `CancelledError` where the answer says so.
 
     Parameters
@@ -63,28 +62,16 @@ class WatchedBag:
     """
 
     def __init__(self, bag: SlideBag, reports: SimpleQueue[Looked | None], answers: SimpleQueue[bool]) -> None:
-        self._bag, self._reports, self._answers = bag, reports, answers
+        super().__init__(bag)
+        self._slide, self._reports, self._answers = bag, reports, answers
         self._state = Looked()
-
-    @property
-    def mpps(self) -> tuple[float, ...]:
-        """See `Bag`."""
-        return self._bag.mpps
-
-    def grid(self, mpp: float) -> PatchGrid:
-        """See `Bag`."""
-        return self._bag.grid(mpp)
-
-    def children(self, mpp: float, finer_mpp: float, rows: NDArray[np.int64] | Tensor | None = None) -> NDArray[np.int64]:
-        """See `Bag`."""
-        return self._bag.children(mpp, finer_mpp, rows)
 
     def features(self, mpp: float, rows: NDArray[np.int64] | Tensor | None = None) -> Tensor:
         """See `Bag`."""
         chosen = row_array(rows, len(self.grid(mpp)))
         before, started = self._state, time.perf_counter()
         wanted = before.wanted + len(chosen)
-        with closing(self._bag.encode_steps(mpp, chosen)) as steps:
+        with closing(self._slide.encode_steps(mpp, chosen)) as steps:
             for done in steps:
                 self._tell(Looked(before.done + done, wanted, encoding=True, seconds=before.seconds))
         self._tell(Looked(wanted, wanted, encoding=False, seconds=before.seconds + time.perf_counter() - started))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from napari_wsimil.bags.bag import BagView
 from napari_wsimil.mil.chunks import in_chunks
 from napari_wsimil.mil.cross_resolution import FeatureAdapter
 from napari_wsimil.mil.output import Losses, MILModel, MILOutput
@@ -16,27 +17,14 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from napari_wsimil.bags import Bag
-    from napari_wsimil.patches import PatchGrid
 
 
-class AdaptedBag:
+class AdaptedBag(BagView):
     """A bag whose features went through an adapter; only those that are asked for."""
 
     def __init__(self, bag: Bag, adapter: FeatureAdapter) -> None:
-        self._bag, self._adapter = bag, adapter
-
-    @property
-    def mpps(self) -> tuple[float, ...]:
-        """See `Bag`."""
-        return self._bag.mpps
-
-    def grid(self, mpp: float) -> PatchGrid:
-        """See `Bag`."""
-        return self._bag.grid(mpp)
-
-    def children(self, mpp: float, finer_mpp: float, rows: NDArray[np.int64] | Tensor | None = None) -> NDArray[np.int64]:
-        """See `Bag`."""
-        return self._bag.children(mpp, finer_mpp, rows)
+        super().__init__(bag)
+        self._adapter = adapter
 
     def features(self, mpp: float, rows: NDArray[np.int64] | Tensor | None = None) -> Tensor:
         """(n, D) adapted features of `rows`, or of all patches, on the device of the adapter."""

@@ -5,7 +5,6 @@ from napari_wsimil.training.bag_sets.base import BagSet, ChosenBags, MemoryBags,
 from napari_wsimil.training.bag_sets.encoded_images import EncodedImageBags
 from napari_wsimil.training.bag_sets.files import FileBags
 from napari_wsimil.training.bag_sets.images import ImageFolderBags
-from napari_wsimil.training.bag_sets.opening import open_bags
 from napari_wsimil.training.bag_sets.slides import SlideBags
 
 __all__ = [
@@ -19,5 +18,4 @@ __all__ = [
     "NamedBags",
     "SlideBags",
     "load_ahead",
-    "open_bags",
 ]

@@ -69,17 +69,8 @@ def write_evaluation(
     """
     final = calibrated(scores, calibration)
     scales = calibration is not None and calibration.scales
-    positive = metrics["positive_class"]
-    told = {"calibrated" if scales else "as the model gives them": calibration_figures(final, positive)}
-    if scales:
-        told["as the model gives them"] = calibration_figures(scores, positive)
-    document = {
-        "schema_version": SCHEMA_VERSION,
-        "split": split,
-        **metrics,
-        "calibration": {"fit": None if calibration is None else calibration.model_dump(), "figures": told},
-        **(more or {}),
-    }
+    about = _about_calibration(scores, final if scales else None, calibration, metrics["positive_class"])
+    document = {"schema_version": SCHEMA_VERSION, "split": split, **metrics, "calibration": about, **(more or {})}
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with written_together(folder, METRICS) as part:
@@ -90,6 +81,15 @@ def write_evaluation(
     except OSError as error:
         raise TrainingError(f"{folder} can't be written ({error.strerror or error}); choose another folder.") from error
     return [folder / METRICS, folder / PREDICTIONS, *sorted((folder / PLOTS).iterdir())]
+
+
+def _about_calibration(
+    scores: Scores, final: Scores | None, calibration: Calibration | None, positive: str | None
+) -> dict[str, Any]:
+    """The fit, and how well calibrated answers are before it and, where it changes them, after."""
+    told = {} if final is None else {"calibrated": calibration_figures(final, positive)}
+    told["as the model gives them"] = calibration_figures(scores, positive)
+    return {"fit": None if calibration is None else calibration.model_dump(), "figures": told}
 
 
 def predictions_text(scores: Scores, plain: Scores | None = None, patients: Sequence[str] | None = None) -> str:

@@ -9,7 +9,7 @@ from napari_wsimil.errors import TrainingError
 from napari_wsimil.slides import open_slide
 from napari_wsimil.training.annotations import read_annotations
 from napari_wsimil.training.annotations.coverage import unmatched
-from napari_wsimil.training.bag_sets.opening import kind_of_cases
+from napari_wsimil.training.bag_sets.kinds import kind_of_cases
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from typing import TYPE_CHECKING, cast
 
 import numpy as np
@@ -79,9 +80,9 @@ class Distillation(Recipe):
                 count += patches
         return dict(zip(("loss", "layers", "final"), (sums / count).tolist(), strict=True))
 
+    @abstractmethod
     def judged(self, validation: BagSet) -> Iterator[tuple[PatchDistillation, int]]:
         """Losses of parts of the validation slides, with the number of coarse patches that each is a mean of."""
-        raise NotImplementedError
 
 
 class EncoderDistillation(Distillation):

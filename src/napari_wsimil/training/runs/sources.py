@@ -14,7 +14,7 @@ from napari_wsimil.inference.extraction import patch_specs
 from napari_wsimil.packages import EncoderReference
 from napari_wsimil.patches import PatchSpec
 from napari_wsimil.training.bag_sets import EncodedImageBags, FileBags, ImageFolderBags, SlideBags
-from napari_wsimil.training.bag_sets.opening import kind_of_cases
+from napari_wsimil.training.bag_sets.kinds import kind_of_cases
 from napari_wsimil.training.events import Event
 from napari_wsimil.training.runs.image_folders import check_method, check_settings, check_side, images_of, same_mpp
 
