@@ -2,7 +2,30 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from napari_wsimil.inference.prediction import PatchScores
+
+
+@dataclass(frozen=True)
+class Provisional:
+    """Attention over the patches that are encoded so far, while the rest is still being encoded.
+
+    Attributes
+    ----------
+    mpp
+        Magnification at which the model looks now, µm per pixel.
+    attention
+        All patches of that magnification, so that its raster never changes its place: values (N,) float32 are softmaxed over
+        those encoded so far, and NaN for the others.
+    """
+
+    mpp: float
+    attention: PatchScores
 
 
 @dataclass(frozen=True)
@@ -19,6 +42,11 @@ class Progress:
         Patches per second so far (0.0 while not known).
     seconds_left
         Estimate of what remains, None while not known.
+    rates
+        "read", "encode" and "write" -> patches per second that each could do alone, of late; the smallest is what limits.
+        Empty while not known, and for jobs that do none of it.
+    provisional
+        A new provisional heatmap where one was asked for and is there, else None.
     """
 
     stage: str
@@ -26,3 +54,5 @@ class Progress:
     total: int = 0
     rate: float = 0.0
     seconds_left: float | None = None
+    rates: Mapping[str, float] = field(default_factory=dict)
+    provisional: Provisional | None = None
