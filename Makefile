@@ -14,7 +14,7 @@ HAS_DISPLAY := macOS
 SCREEN :=
 endif
 
-.PHONY: help demo test lint bench bench-io bench-mil bench-training reproduce accuracy bundled-model clean system-packages
+.PHONY: help demo test lint bench bench-io bench-mil bench-saving bench-training reproduce accuracy bundled-model clean system-packages
 
 help:
 	@echo "make demo           open the sample slide and predict (without a display: picture and files in demo-output/)"
@@ -23,6 +23,7 @@ help:
 	@echo "make bench          measure speed"
 	@echo "make bench-io       measure how slides are read and shown, beside other readers (about half an hour; writes docs/speed-io.md)"
 	@echo "make bench-mil      measure what the MIL methods cost, beside the plain form of their equations (about half an hour; writes docs/methods-cost.md)"
+	@echo "make bench-saving   measure what zooming and stored features save, and memory on a huge slide (writes docs/speed-predict-zoom.md)"
 	@echo "make bench-training measure whether training waits for its loader (writes docs/results/training-loader.md)"
 	@echo "make reproduce      train on real images and compare with the papers (hours without a GPU; writes docs/results; stops and goes on)"
 	@echo "make accuracy       measure the bundled model on generated slides it never saw"
@@ -50,6 +51,9 @@ bench-io: $(PEERS)/.installed
 
 bench-mil: $(STAMP)
 	$(PY) benchmarks/mil_heads.py --out docs/methods-cost.md
+
+bench-saving: $(STAMP)
+	$(PY) benchmarks/savings.py --out docs/speed-predict-zoom.md
 
 bench-training: $(STAMP)
 	$(PY) benchmarks/training_loader.py --out docs/results/training-loader.md

@@ -38,15 +38,16 @@ MPP = 0.25
 
 def big_slide() -> Path:
     """Path of the slide of 65,536 px, made at the first call (seconds, and 0.9 GB)."""
-    return _kept(f"big-v{VERSION}.svs", lambda path: make_slide(path, make_sample_slide(), piece=8192, repeats=8))
+    return kept(f"big-v{VERSION}.svs", lambda path: make_slide(path, make_sample_slide(), piece=8192, repeats=8))
 
 
 def small_slide() -> Path:
     """Path of the same in 4096 px: for tests, not for figures."""
-    return _kept(f"small-v{VERSION}.svs", lambda path: make_slide(path, make_sample_slide(size=2048), piece=2048, repeats=2))
+    return kept(f"small-v{VERSION}.svs", lambda path: make_slide(path, make_sample_slide(size=2048), piece=2048, repeats=2))
 
 
-def _kept(name: str, make: Callable[[Path], None]) -> Path:
+def kept(name: str, make: Callable[[Path], None]) -> Path:
+    """Path of a file in the cache, made if it is not there."""
     path = sample_folder() / "benchmarks" / name
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -57,23 +58,23 @@ def _kept(name: str, make: Callable[[Path], None]) -> Path:
 
 def make_slide(path: Path, sample: Path, piece: int, repeats: int) -> None:
     """Write the slide: `repeats` x `repeats` mirrored copies of the densest `piece` px of `sample`; multiples of 2048 and 2."""
-    levels = _levels(_densest(sample, piece))
+    levels = pyramid(densest(sample, piece))
     side = piece * repeats
     describe = f"Aperio Image Library v12.0\r\n{side}x{side} [0,0 {side}x{side}] ({TILE}x{TILE}) JPEG/YCC Q={QUALITY}"
     facts = f"|AppMag = 40|MPP = {MPP}|Filename = generated, for benchmarks"
-    small = _mirrored(levels[-1], repeats)
+    small = mirrored(levels[-1], repeats)
     with tifffile.TiffWriter(path) as writer:
         for number, pixels in enumerate(levels):
             across = len(pixels) * repeats
             if across < TILE:
                 break
-            tiles = _lattice(pixels, repeats) if len(pixels) % TILE == 0 else iter(_encode(_mirrored(pixels, repeats)))
+            tiles = lattice(pixels, repeats) if len(pixels) % TILE == 0 else iter(encoded_tiles(mirrored(pixels, repeats)))
             _write(writer, tiles, across, describe + ("" if number else facts))
             if number == 0:
                 writer.write(small, photometric="rgb", compression="jpeg", rowsperstrip=16, description=describe, metadata=None)
 
 
-def _densest(sample: Path, side: int) -> Pixels:
+def densest(sample: Path, side: int) -> Pixels:
     """The square of the sample whose tiles hold the most bytes: tissue, not glass."""
     with tifffile.TiffFile(sample) as file:
         page: Any = file.pages[0]
@@ -86,7 +87,7 @@ def _densest(sample: Path, side: int) -> Pixels:
         return np.asarray(slide.read_region((int(column) * TILE, int(row) * TILE), 0, (side, side)).convert("RGB"))
 
 
-def _levels(pixels: Pixels) -> list[Pixels]:
+def pyramid(pixels: Pixels) -> list[Pixels]:
     """The pixels, and their exact means over 4, 16 and 64 px."""
     levels = [pixels]
     for _ in range(3):
@@ -101,7 +102,7 @@ def _flipped(pixels: Pixels, down: int, across: int) -> Pixels:
     return pixels[:: -1 if down else 1, :: -1 if across else 1]
 
 
-def _encode(pixels: Pixels) -> list[bytes]:
+def encoded_tiles(pixels: Pixels) -> list[bytes]:
     side = len(pixels)
 
     def encode(at: tuple[int, int]) -> bytes:
@@ -112,9 +113,9 @@ def _encode(pixels: Pixels) -> list[bytes]:
         return list(pool.map(encode, [(row, column) for row in range(0, side, TILE) for column in range(0, side, TILE)]))
 
 
-def _lattice(pixels: Pixels, repeats: int) -> Iterator[bytes]:
+def lattice(pixels: Pixels, repeats: int) -> Iterator[bytes]:
     """Encoded tiles, row by row, of mirrored copies of `pixels`; each of the four ways to lie is encoded once."""
-    tiles = {(down, across): _encode(_flipped(pixels, down, across)) for down in (0, 1) for across in (0, 1)}
+    tiles = {(down, across): encoded_tiles(_flipped(pixels, down, across)) for down in (0, 1) for across in (0, 1)}
     across = len(pixels) // TILE
     for row in range(across * repeats):
         for column in range(repeats):
@@ -122,7 +123,7 @@ def _lattice(pixels: Pixels, repeats: int) -> Iterator[bytes]:
             yield from tiles[row // across % 2, column % 2][start : start + across]
 
 
-def _mirrored(pixels: Pixels, repeats: int) -> Pixels:
+def mirrored(pixels: Pixels, repeats: int) -> Pixels:
     rows = [[_flipped(pixels, down % 2, across % 2) for across in range(repeats)] for down in range(repeats)]
     return np.concatenate([np.concatenate(row, 1) for row in rows])
 

@@ -31,14 +31,15 @@ def main() -> None:
     page = [HEAD]
     for part in PARTS:
         print(f"{part} ...", file=sys.stderr, flush=True)
-        page.append(f"{_measure(part, chosen.rounds, chosen.quick, chosen.slide)}\n`benchmarks/{part}.py`\n")
+        page.append(f"{measured(part, chosen.rounds, chosen.quick, chosen.slide)}\n`benchmarks/{part}.py`\n")
         text = "\n".join(page)
         if chosen.out is not None:
             chosen.out.write_text(text)
     print(text)
 
 
-def _measure(part: str, rounds: int | None, quick: bool, slide: Path | None) -> str:
+def measured(part: str, rounds: int | None, quick: bool, slide: Path | None = None) -> str:
+    """What one benchmark publishes, or why it does not."""
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "part.md"
         command = [sys.executable, str(HERE / f"{part}.py"), "--out", str(out)] + ["--quick"] * quick

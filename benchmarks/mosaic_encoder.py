@@ -18,7 +18,7 @@ from torch import nn
 
 import napari_wsimil as ws
 from napari_wsimil.encoders import CompactCNN, Encoder, EncoderSpec, save_encoder, storage
-from napari_wsimil.encoders import _encoder as loading
+from napari_wsimil.encoders import _folders as loading
 from napari_wsimil.training.bundled.encoder import MEAN, STD
 
 if TYPE_CHECKING:

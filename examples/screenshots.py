@@ -32,7 +32,7 @@ def main(folder: Path = IMAGES) -> None:
     settle(3000)
     take("start.png")
     dock.predict_button.click()
-    while dock.running and not 0 < dock.bar.maximum() <= 2 * dock.bar.value():
+    while dock.running and not 0 < dock.progress.bar.maximum() <= 2 * dock.progress.bar.value():
         settle(100)
     if dock.running:
         take("during.png")

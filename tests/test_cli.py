@@ -89,7 +89,8 @@ def test_predict_goes_on_after_a_bad_slide(run, tiny_slide, random_model, tmp_pa
     bad, text = tmp_path / "empty.svs", tmp_path / "text.svs"
     bad.touch()
     text.write_text("no slide")
-    code, out, err = run("predict", bad, tiny_slide, text, "--model", random_model.source, "--out", tmp_path, "--json")
+    arguments = ("--model", random_model.source, "--out", tmp_path / "out", "--workers", "0", "--json")
+    code, out, err = run("predict", bad, tiny_slide, text, *arguments)
     assert code == 2
     first, second, third = json.loads(out)
     assert "empty" in first["error"]
@@ -103,7 +104,7 @@ def test_predict_goes_on_after_a_bad_slide(run, tiny_slide, random_model, tmp_pa
 
 def test_slides_of_the_same_name_do_not_overwrite_each_other(run, tiny_slide, random_model, tmp_path, write_slide):
     other = write_slide(tmp_path / "tiny.tiff", width=1280)
-    arguments = ("--model", random_model.source, "--out", tmp_path / "out", "--store", tmp_path / "store")
+    arguments = ("--model", random_model.source, "--out", tmp_path / "out", "--store", tmp_path / "store", "--workers", "0")
     assert run("predict", tiny_slide, other, *arguments)[0] == 0
     widths = [
         load_prediction(tmp_path / "out" / f"{name}.prediction.h5").provenance["slide"]["width"] for name in ("tiny", "tiny-2")

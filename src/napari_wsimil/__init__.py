@@ -33,6 +33,11 @@ _HOMES = {
     "PatchSet": "inference",
     "Progress": "inference",
     "export": "exports",
+    "predict_cohort": "cohorts",
+    "extract_cohort": "cohorts",
+    "CohortResult": "cohorts",
+    "CohortEvent": "cohorts",
+    "find_slides": "cohorts",
     "read_manifest": "training.data.manifest",
     "Manifest": "training.data.manifest",
     "train": "training.runs.run",
@@ -54,6 +59,7 @@ __all__ = ["__version__", *_HOMES]
 
 if TYPE_CHECKING:
     from napari_wsimil.bags import Bag
+    from napari_wsimil.cohorts import CohortEvent, CohortResult, extract_cohort, find_slides, predict_cohort
     from napari_wsimil.encoders import Encoder, load_encoder
     from napari_wsimil.errors import (
         CancelledError,

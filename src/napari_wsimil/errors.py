@@ -27,6 +27,10 @@ class ModelError(WsimilError):
     """A model package or an encoder can't be loaded, or does not fit the slide."""
 
 
+class AnnotationError(WsimilError):
+    """Regions drawn on a slide can't be read, or can't be used as asked."""
+
+
 class TrainingError(WsimilError):
     """A manifest, features or settings can't be trained on or evaluated."""
 

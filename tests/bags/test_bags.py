@@ -10,6 +10,7 @@ import torch
 
 from napari_wsimil.bags import Bag, BatchSize, FeatureBag, FeatureStore, SlideBag
 from napari_wsimil.bags.prefetch import prefetched
+from napari_wsimil.encoders.pending import Pending
 from napari_wsimil.errors import SlideError
 from napari_wsimil.patches import PatchSpec, find_tissue, patch_grid
 from napari_wsimil.slides import open_slide
@@ -21,14 +22,17 @@ class Counting:
     """An encoder that counts what it encodes; a feature is the mean colour, then the number of the call."""
 
     id, digest, dimension, patch_size = "counting", "0123456789abcdef", 4, 256
+    device, precision, compiled, parameters = torch.device("cpu"), "fp32", False, 0
 
     def __init__(self) -> None:
         self.count = 0
+        self.lock = threading.Lock()
 
-    def encode(self, patches):
-        self.count += len(patches)
-        means = torch.from_numpy(patches.reshape(len(patches), -1, 3).mean(1)).float()
-        return torch.cat([means, torch.full((len(patches), 1), 7.0)], dim=1)
+    def begin(self, patches):
+        with self.lock:
+            self.count += len(patches)
+        means = patches.reshape(len(patches), -1, 3).mean(1)
+        return Pending(np.concatenate([means, np.full((len(patches), 1), 7.0)], axis=1).astype(np.float32))
 
 
 @pytest.fixture
@@ -97,9 +101,64 @@ def test_store_is_tridents_layout_and_used_again(slide, tmp_path):
     assert second.encoded[0.5] == 0
 
 
-def test_part_of_a_slide_is_not_stored(slide, tmp_path):
-    make_bag(slide, Counting(), FeatureStore(tmp_path)).features(0.5, np.arange(3))
-    assert not list(tmp_path.rglob("*"))
+def test_part_of_a_slide_is_kept_for_the_next_time(slide, tmp_path):
+    with make_bag(slide, Counting(), FeatureStore(tmp_path)) as bag:
+        some = bag.features(0.5, np.array([3, 0, 7]))
+    (path,) = (path for path in tmp_path.rglob("*") if path.is_file())
+    assert path.name.endswith(".h5.part")
+    encoder = Counting()
+    with make_bag(slide, encoder, FeatureStore(tmp_path)) as bag:
+        assert torch.equal(bag.features(0.5)[[3, 0, 7]], some)
+    assert encoder.count == bag.encoded[0.5] == 9
+    (path,) = (path for path in tmp_path.rglob("*") if path.is_file())
+    assert path.suffix == ".h5"
+
+
+def test_patches_inside_an_area_go_to_the_rows_of_the_whole_slide(slide, tmp_path):
+    store, right = FeatureStore(tmp_path), lambda grid: grid.xy[:, 0] >= 512
+    make = {"tissue": find_tissue(slide), "store": store}
+    with SlideBag(slide, Counting(), (SPEC,), inside=right, **make) as bag:
+        grid, features = bag.grid(0.5), bag.features(0.5)
+    assert 0 < len(grid) < 12
+    assert (grid.xy[:, 0] >= 512).all()
+    encoder = Counting()
+    with SlideBag(slide, encoder, (SPEC,), **make) as bag:
+        assert torch.equal(bag.features(0.5)[right(bag.grid(0.5))], features)
+    assert encoder.count == 12 - len(grid)
+
+
+def test_a_second_writer_encodes_by_itself_and_stores_the_whole(slide, tmp_path):
+    store = FeatureStore(tmp_path)
+    with make_bag(slide, Counting(), store) as first:
+        first.features(0.5, np.arange(4))
+        encoder = Counting()
+        with SlideBag(slide, encoder, (SPEC,), tissue=find_tissue(slide), store=store) as second:
+            features = second.features(0.5)
+        assert encoder.count >= 8
+        whole = store.load(slide, encoder, SPEC, second.grid(0.5))
+        np.testing.assert_array_equal(whole, features.numpy())
+        assert torch.equal(first.features(0.5), features)
+    assert not list(tmp_path.rglob("*.part"))
+
+
+def test_stain_is_asked_for_once_and_only_where_something_is_encoded(slide, tmp_path):
+    asked = []
+
+    class Darker:
+        def apply(self, pixels, out):
+            np.floor_divide(pixels, 2, out=out)
+            return out
+
+    def stain():
+        asked.append(1)
+        return Darker()
+
+    plain = make_bag(slide, Counting()).features(0.5)
+    for _ in range(2):
+        with SlideBag(slide, Counting(), (SPEC,), tissue=find_tissue(slide), store=FeatureStore(tmp_path), stain=stain) as bag:
+            darker = bag.features(0.5)
+    assert (darker[:, :3] < 0.51 * plain[:, :3]).all()
+    assert len(asked) == 1
 
 
 def test_store_is_not_used_for_anything_else(slide, tiny_slide, tmp_path):
@@ -147,8 +206,9 @@ def test_damaged_store_is_made_again(slide, tmp_path, damage):
                 del file["features"]
                 file["features"] = np.zeros((5, 4), np.float32)
     encoder = Counting()
-    assert torch.equal(make_bag(slide, encoder, store).features(0.5), expected)
-    assert encoder.count == 12
+    with make_bag(slide, encoder, store) as bag:
+        assert torch.equal(bag.features(0.5), expected)
+    assert encoder.count == (1 if damage == "nan" else 12)
     assert store.load(slide, encoder, SPEC, make_bag(slide, encoder).grid(0.5)) is not None
 
 
@@ -228,18 +288,32 @@ def test_waiting_for_a_slow_disk_can_be_stopped():
     release.set()
 
 
-def test_batch_size_follows_the_machine():
+def test_batch_size_grows_while_batches_are_short_and_get_faster():
     batch = BatchSize(16, 64)
-    batch.record(16, 0.01)
-    batch.record(32, 0.01)
-    batch.record(64, 0.01)
+    batch.record(16, 0.04)
+    batch.record(32, 0.07)
     assert batch.size == 64
-    batch.record(64, 0.1)
-    assert batch.size == 64
-    batch.record(64, 0.5)
+    batch.record(64, 0.2)
+    # 320 a second, 457 with half as many
     assert batch.size == 32
-    batch.record(3, 0.001)
+    batch.record(32, 0.07)
     assert batch.size == 32
+
+
+def test_batch_size_falls_where_batches_take_long():
+    batch = BatchSize(16, 64)
+    batch.record(3, 5)
+    assert batch.size == 16
     for _ in range(9):
         batch.record(batch.size, 1)
     assert batch.size == 1
+
+
+def test_batch_size_without_adaption_falls_only_out_of_memory():
+    batch = BatchSize(16, 16, adaptive=False)
+    batch.record(16, 9)
+    assert batch.size == 16
+    batch.shrink(16)
+    assert (batch.size, batch.largest) == (8, 8)
+    batch.record(8, 0.001)
+    assert batch.size == 8

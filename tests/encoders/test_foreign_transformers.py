@@ -114,7 +114,7 @@ def test_resized_pixels_are_those_of_pillow_but_for_rounding(checkpoints, name, 
     patches = noise(side=side)
     encoder = load_encoder(checkpoints / name)
     expected, _ = plain(checkpoints / name, patches, {"clip": "CLIPVisionModel", "vit": "ViTModel"}.get(name, "AutoModel"))
-    pixels = encoder._placed(torch.from_numpy(patches).permute(0, 3, 1, 2)).float()
+    pixels = encoder._fitted(torch.from_numpy(patches).permute(0, 3, 1, 2)).float()
     found = (pixels - encoder._mean) * encoder._scale
     assert found.shape == expected.shape
     difference = (found - expected).abs() * torch.tensor(encoder.spec.std).view(1, 3, 1, 1) * 255

@@ -61,7 +61,7 @@ with torch.inference_mode():
     encoder = load_encoder(folder)
     assert encoder.spec.pixels.resize == (73, 73)
     assert encoder.spec.pixels.crop == (64, 64)
-    resized = encoder._placed(torch.from_numpy(PATCHES).permute(0, 3, 1, 2)).float()
+    resized = encoder._fitted(torch.from_numpy(PATCHES).permute(0, 3, 1, 2)).float()
     assert ((resized - encoder._mean) * encoder._scale - pixels).abs().mul(255 * 0.4).max() < 2.5
     folder, model = saved("resnet-whole", "resnet18", classes=5, classifier="fc")
     pixels = transformed(model, {})

@@ -12,6 +12,13 @@ import napari_wsimil as ws
 from napari_wsimil.bags import FeatureStore
 from napari_wsimil.errors import CancelledError, ModelError, SlideError
 from napari_wsimil.inference.extraction import extract_steps, patch_specs
+from napari_wsimil.inference.options import PatchOptions
+from napari_wsimil.inference.steps import Computing
+
+
+def contents(path):
+    with h5py.File(path) as file:
+        return file["features"][:].tobytes(), file["coords"][:].tobytes()
 
 
 def test_features_are_stored_in_tridents_layout_and_kept(tiny_slide, random_encoder, tmp_path):
@@ -26,10 +33,10 @@ def test_features_are_stored_in_tridents_layout_and_kept(tiny_slide, random_enco
         np.testing.assert_array_equal(file["coords"][:], grid.xy)
         assert file["features"].shape == (result.patches[0.5], encoder.dimension)
         assert file["coords"].attrs["target_magnification"] == 20
-    before = {path: path.stat().st_mtime_ns for path in result.files.values()}
+    before = {path: contents(path) for path in result.files.values()}
     again = ws.extract(tiny_slide, tmp_path, encoder=name, mpp=[0.5, 1.0, 2.0])
     assert again.encoded == again.patches[2.0]
-    assert {path: path.stat().st_mtime_ns for path in before} == before
+    assert {path: contents(path) for path in before} == before
 
 
 def test_prediction_finds_what_was_extracted(tiny_slide, random_encoder, random_model, tmp_path):
@@ -45,22 +52,48 @@ def test_a_stored_file_that_is_broken_is_made_again(tiny_slide, random_encoder, 
     assert ws.extract(tiny_slide, tmp_path, encoder=random_encoder[1]).encoded == first.encoded
 
 
-def test_stopping_leaves_whole_magnifications_only(tiny_slide, random_encoder, tmp_path):
+def test_stopping_keeps_what_was_encoded(tiny_slide, random_encoder, tmp_path):
     encoder, _ = random_encoder
-    steps = extract_steps(
-        tiny_slide, encoder, patch_specs(encoder, [1.0, 0.5]), FeatureStore(tmp_path), batch_size=1, device="cpu"
-    )
+    specs, store = patch_specs(encoder, [1.0, 0.5]), FeatureStore(tmp_path)
+    steps = extract_steps(tiny_slide, encoder, specs, store, computing=Computing("cpu", batch_size=1))
     for progress in steps:
         if progress.done > 6:
             break
     steps.close()
     (path,) = tmp_path.rglob("*.h5")
     assert path.parents[1].name.startswith("10x")
-    assert not list(tmp_path.rglob("*.part"))
+    (part,) = tmp_path.rglob("*.h5.part")
+    assert part.parents[1].name.startswith("20x")
     flag = threading.Event()
     flag.set()
     with pytest.raises(CancelledError, match="The extraction was cancelled"):
         ws.extract(tiny_slide, tmp_path, encoder=encoder, cancel=flag)
+    whole = ws.extract(tiny_slide, tmp_path, encoder=encoder, mpp=[1.0, 0.5])
+    assert 0 < whole.encoded < whole.patches[0.5]
+    assert not list(tmp_path.rglob("*.part"))
+
+
+def test_patches_inside_regions_have_a_file_of_their_own(tiny_slide, random_encoder, tmp_path):
+    everywhere = ws.extract(tiny_slide, tmp_path, encoder=random_encoder[1])
+    left = PatchOptions(inside=(((0, 0), (600, 0), (600, 1280), (0, 1280)),))
+    result = ws.extract(tiny_slide, tmp_path, encoder=random_encoder[1], options=left)
+    assert 0 < result.patches[0.5] == result.encoded < everywhere.patches[0.5]
+    assert result.files[0.5] != everywhere.files[0.5]
+    with h5py.File(result.files[0.5]) as file:
+        assert (file["coords"][:, 0] + 128 <= 600).all()
+    assert ws.extract(tiny_slide, tmp_path, encoder=random_encoder[1], options=left).encoded == 0
+    with pytest.raises(ModelError, match="overlap of extracted patches by their stride"):
+        ws.extract(tiny_slide, tmp_path, encoder=random_encoder[1], options=PatchOptions(overlap=0.5))
+
+
+def test_finer_patches_know_the_coarser_ones_around_them(tiny_slide, random_encoder, tmp_path):
+    result = ws.extract(tiny_slide, tmp_path, encoder=random_encoder[1], mpp=[1.0, 0.5])
+    with h5py.File(result.files[0.5]) as fine, h5py.File(result.files[1.0]) as coarse:
+        parents = fine["parents/1"][:]
+        inside = parents >= 0
+        assert inside.any()
+        offset = fine["coords"][:][inside] - coarse["coords"][:][parents[inside]]
+    assert ((offset >= 0) & (offset < 512)).all()
 
 
 def test_what_can_not_be_extracted(tiny_slide, random_encoder, write_slide, tmp_path):

@@ -52,7 +52,8 @@ def test_provenance_tells_where_it_comes_from(prediction, tiny_slide, random_mod
     assert (told["slide"]["width"], told["slide"]["height"], told["slide"]["origin"]) == (1536, 1280, [0, 0])
     assert told["slide"]["mpp"] == pytest.approx([0.5, 0.5])
     assert told["model"]["digest"] == random_model.digest
-    assert told["encoder"] == {"id": "random", "digest": random_model.encoder.digest}
+    assert told["encoder"] == {"id": "random", "digest": random_model.encoder.digest, "precision": told["encoder"]["precision"]}
+    assert told["encoder"]["precision"] in ("fp32", "bf16")
     assert told["patches"]["counts"] == {"0.5": 12}
     assert told["patches"]["digest"] == {"0.5": random_model.spec.patch_specs()[0].digest}
     assert told["device"] == "cpu"
@@ -94,7 +95,7 @@ def test_store_makes_it_the_same_without_encoding(tiny_slide, random_model, tmp_
 
 
 def readers() -> list[threading.Thread]:
-    return [thread for thread in threading.enumerate() if thread.name == "wsimil-reader"]
+    return [thread for thread in threading.enumerate() if thread.name in {"wsimil-reader", "wsimil-encoder"}]
 
 
 @pytest.mark.parametrize("kind", ["event", "function"])
@@ -111,7 +112,10 @@ def test_cancel_stops_at_once(tiny_slide, random_model, tmp_path, kind):
         predict(tiny_slide, random_model, on_progress=on_progress, cancel=cancel, store=tmp_path, batch_size=1, device="cpu")
     assert max(seen) == 2
     assert not readers()
-    assert not [path for path in tmp_path.rglob("*") if path.is_file()]
+    # what was encoded stays, and is not encoded again
+    assert [path.suffix for path in tmp_path.rglob("*") if path.is_file()] == [".part"]
+    again = predict(tiny_slide, random_model, store=tmp_path, device="cpu")
+    assert 0 < again.provenance["patches"]["encoded"]["0.5"] < 12
 
 
 def test_closing_the_steps_stops_the_reader_within_a_second(tiny_slide, random_model):

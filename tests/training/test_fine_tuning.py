@@ -14,14 +14,15 @@ import shapely
 import torch
 
 import napari_wsimil as ws
+from napari_wsimil.annotations import Annotations, Region
 from napari_wsimil.bags import FeatureBag
-from napari_wsimil.errors import TrainingError
+from napari_wsimil.errors import TrainingError, WsimilError
 from napari_wsimil.mil import METHODS, build_mil
 from napari_wsimil.mil.adapted import Adapted
 from napari_wsimil.packages import load_model
 from napari_wsimil.patches.grid import PatchGrid
-from napari_wsimil.training.annotations import AnnotatedBags, Annotations, Region
 from napari_wsimil.training.bag_sets import MemoryBags
+from napari_wsimil.training.bag_sets.annotated import AnnotatedBags
 from napari_wsimil.training.data.manifest import read_manifest
 from napari_wsimil.training.fine_tuning import FineTuning, FineTuningPlan, FineTuningSettings, fine_tune, tunable
 from napari_wsimil.training.fine_tuning.freezing import train_mode
@@ -558,7 +559,7 @@ def test_slides_without_labels_teach_and_never_judge(study):
     ],
 )
 def test_choices_that_can_not_be(study, random_model, tmp_path, choices, words):
-    with pytest.raises(TrainingError, match=words):
+    with pytest.raises(WsimilError, match=words):
         fine_tune(random_model, study, tmp_path / "run", **choices)
 
 

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import time
+from contextlib import suppress
+from dataclasses import replace
+from queue import Empty, SimpleQueue
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from napari_wsimil.inference import PatchScores, Progress, SlidePrediction
+from napari_wsimil.inference.progress import Provisional
 
 
 @pytest.fixture(autouse=True)
@@ -20,6 +24,14 @@ def own_preferences(tmp_path_factory, monkeypatch):
     slides = get_plugin_settings("napari-wsimil", path_dir=tmp_path_factory.mktemp("settings")).slides
     slides.tell_smooth_panning = False
     return slides
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path_factory, monkeypatch):
+    """Features are kept in a folder of the test."""
+    folder = tmp_path_factory.mktemp("cache")
+    monkeypatch.setenv("NAPARI_WSIMIL_CACHE", str(folder))
+    return folder
 
 
 @pytest.fixture
@@ -111,7 +123,7 @@ class SlowJob:
         self.done = 0
         self.closed = False
 
-    def __call__(self, slide, model, device):
+    def __call__(self, slide, model, **_):
         try:
             while self.done < self.count:
                 time.sleep(0.05)
@@ -125,6 +137,46 @@ class SlowJob:
 @pytest.fixture
 def slow_job():
     return SlowJob()
+
+
+class Puppet:
+    """A job that does what a test says, and notes what it was started with."""
+
+    def __init__(self) -> None:
+        self.settings: dict = {}
+        self._orders: SimpleQueue = SimpleQueue()
+
+    def __call__(self, slide, model, **settings):
+        self.settings = settings
+        progress = Progress("Reading and encoding patches", 0, 30)
+        while True:
+            with suppress(Empty):
+                order = self._orders.get(timeout=0.02)
+                if isinstance(order, Exception):
+                    raise order
+                if order is None:
+                    return made_up(slide)
+                progress = order
+            yield progress
+            progress = replace(progress, provisional=None)
+
+    def show(self, slide, count, mpp=0.5):
+        """Report attention of the first `count` patches; returns all scores."""
+        scores = made_up(slide).attention[0.5]
+        values = np.where(np.arange(30) < count, scores.values, np.nan).astype(np.float32)
+        provisional = Provisional(mpp, replace(scores, values=values / np.nansum(values)))
+        rates = {"read": 820.0, "encode": 33.0, "write": 5000.0}
+        self._orders.put(Progress("Reading and encoding patches", count, 30, 33.0, 1.0, rates, provisional))
+        return provisional.attention
+
+    def end(self, error=None):
+        """Give the prediction, or fail."""
+        self._orders.put(error)
+
+
+@pytest.fixture
+def puppet():
+    return Puppet()
 
 
 @pytest.fixture

@@ -33,7 +33,7 @@ class TestWindow:
     def test_headless_leaves_picture_and_files(self, monkeypatch, made_up, tmp_path, capsys):
         from napari_wsimil.widgets.analysis import SlideAnalysis
 
-        def steps(slide, model, device):
+        def steps(slide, model, **_):
             yield from ()
             return made_up(slide)
 
@@ -50,7 +50,7 @@ class TestWindow:
         from napari_wsimil.errors import ModelError
         from napari_wsimil.widgets.analysis import SlideAnalysis
 
-        def steps(slide, model, device):
+        def steps(slide, model, **_):
             yield from ()
             raise ModelError("The model is broken.")
 

@@ -27,7 +27,7 @@ def kinds(viewer):
 
 
 def quick(made_up):
-    def steps(slide, model, device):
+    def steps(slide, model, **_):
         yield from ()
         return made_up(slide)
 
@@ -61,7 +61,7 @@ def test_progress_is_told_a_few_times_a_second_and_a_new_stage_at_once(window, s
     w.open(sample)
     told = []
 
-    def steps(slide, model, device):
+    def steps(slide, model, **_):
         for stage in ("Finding tissue", "Reading and encoding patches"):
             for done in range(30):
                 time.sleep(0.02)
@@ -82,15 +82,15 @@ def test_cancel_half_way_stops_within_a_second(window, sample, slow_job, qtbot):
     w.dock.steps = slow_job
     w.press(w.dock.predict_button)
     qtbot.waitUntil(lambda: slow_job.done > 5, timeout=5000)
-    assert "of 400 · 20\xa0patches/s" in w.dock.progress_label.text()
-    assert w.dock.bar.value() > 0
+    assert "of 400 · 20\xa0patches/s" in w.dock.progress.label.text()
+    assert w.dock.progress.bar.value() > 0
     started = time.perf_counter()
     w.press(w.dock.cancel_button)
     w.wait_end(timeout=1000)
     assert time.perf_counter() - started < 1.0
     assert slow_job.closed
     assert slow_job.done < 100
-    assert w.dock.progress_label.text() == "Stopped."
+    assert w.dock.progress.label.text() == "Stopped."
     assert kinds(w.viewer) == ["slide"]
     assert w.dock.predict_button.isEnabled()
 
@@ -152,7 +152,7 @@ def test_export_from_the_dock(window, sample, made_up, qtbot, tmp_path, suffix):
     dialog.accept()
     target = tmp_path / f"mine{suffix}"
     qtbot.waitUntil(target.exists, timeout=3000)
-    assert w.dock.progress_label.text() == f"Saved mine{suffix}"
+    assert w.dock.progress.label.text() == f"Saved mine{suffix}"
     if suffix == ".geojson":
         assert len(json.loads(target.read_text())["features"]) >= 10
     if suffix == ".prediction.h5":
@@ -213,7 +213,7 @@ from qtpy.QtCore import QTimer
 from napari_wsimil.inference import Progress
 from napari_wsimil.widgets.demo import open_with_dock
 
-def steps(slide, model, device):
+def steps(slide, model, **_):
     for done in range(600):
         time.sleep(0.05)
         yield Progress("Reading", done, 600)
@@ -348,7 +348,7 @@ def test_bad_input_is_a_sentence_in_the_dock(window, sample, tmp_path, told):
 
 
 def test_a_crash_gives_the_button_back_and_the_details_to_napari(window, sample, told):
-    def steps(slide, model, device):
+    def steps(slide, model, **_):
         yield from ()
         raise RuntimeError("out of memory")
 

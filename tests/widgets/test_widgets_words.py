@@ -31,6 +31,16 @@ def test_progress_text():
     assert words.progress_text(Progress("Reading", 3, 9, 0.4)) == "Reading: 3 of 9 · 0.4\xa0patches/s"
 
 
+def test_rates_say_which_part_limits():
+    def said(**rates):
+        return words.rates_text(rates).replace("\xa0", " ").replace("\u2060", "")
+
+    assert said(read=820.4, encode=33.2, write=5000.0) == "Read 820/s, encode 33/s (limits), write 5,000/s"
+    assert said(read=4.25, encode=33.2) == "Read 4.2/s (limits), encode 33/s"
+    assert said(encode=33.2) == "Encode 33/s", "alone it is no limit to others"
+    assert said(read=0.0) == said() == ""
+
+
 def test_pixel_size_says_where_it_is_from():
     assert words.mpp_text((0.499, 0.499), "vendor") == "0.499 µm (from the file)"
     assert words.mpp_text((0.25, 0.5), "tiff") == "0.25 x 0.5 µm (from the file)"

@@ -71,6 +71,27 @@ class BagView:
         return self._bag.children(mpp, finer_mpp, rows)
 
 
+class OneMagnification(BagView):
+    """A bag of which one magnification is seen.
+
+    Parameters
+    ----------
+    bag
+        The other.
+    mpp
+        Of its magnifications.
+    """
+
+    def __init__(self, bag: Bag, mpp: float) -> None:
+        super().__init__(bag)
+        self._mpp = mpp
+
+    @property
+    def mpps(self) -> tuple[float, ...]:
+        """The one magnification in µm per pixel."""
+        return (self._mpp,)
+
+
 class FeatureBag:
     """A bag whose features are in memory, for training and for features that came from elsewhere.
 

@@ -1,9 +1,8 @@
-"""Read patches in a thread while the last ones are encoded, in batches that suit the machine."""
+"""Work in a thread ahead of whoever takes its results."""
 
 from __future__ import annotations
 
 import threading
-import time
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from queue import Empty, Full, Queue
@@ -15,6 +14,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from napari_wsimil.bags.batch_size import BatchSize
+
 Item = TypeVar("Item")
 
 DEPTH = 2
@@ -25,27 +26,6 @@ TICK = 0.1
 
 JOIN_SECONDS = 0.9
 """How long a stopped job waits for the batch that is being read."""
-
-
-@dataclass
-class BatchSize:
-    """How many patches to take at once, so that a batch takes about a tenth of a second.
-
-    Small batches keep the window's progress smooth and Cancel prompt; large ones keep a GPU busy.
-    """
-
-    size: int = 16
-    largest: int = 64
-    adaptive: bool = True
-
-    def record(self, count: int, seconds: float) -> None:
-        """Take note that `count` patches took `seconds`: double below 60 ms, halve above 200 ms."""
-        if not self.adaptive or count < self.size:
-            return
-        if seconds > 0.2:
-            self.size = max(1, self.size // 2)
-        elif seconds < 0.06:
-            self.size = min(self.largest, self.size * 2)
 
 
 @dataclass(frozen=True)
@@ -123,16 +103,3 @@ def _drain(ready: Queue[tuple[Item] | Exception | None]) -> Iterator[Item | None
         if isinstance(item, Exception):
             raise item
         yield item[0]
-
-
-class Stopwatch:
-    """Seconds since it was last asked."""
-
-    def __init__(self) -> None:
-        self._last = time.perf_counter()
-
-    def lap(self) -> float:
-        """Seconds since the last lap."""
-        now = time.perf_counter()
-        seconds, self._last = now - self._last, now
-        return seconds

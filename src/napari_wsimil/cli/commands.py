@@ -5,47 +5,23 @@ Heavy imports wait for the command that needs them, so that ``--help`` answers a
 
 from __future__ import annotations
 
-import json
 import sys
 import warnings
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
 from napari_wsimil import __version__
-from napari_wsimil.cli.console import BAD_INPUT, complain
-from napari_wsimil.cli.encoders import encoders, trust_code_option
+from napari_wsimil.cli.console import as_json_option, check_formats, file_path, folder_path, make_folder, to_json
+from napari_wsimil.cli.encoders import encoders
 from napari_wsimil.cli.extract import extract
-from napari_wsimil.cli.reports import (
-    describe_method,
-    describe_model,
-    describe_result,
-    describe_slide,
-    method_text,
-    model_text,
-    result_text,
-    slide_text,
-)
+from napari_wsimil.cli.predict import predict
+from napari_wsimil.cli.reports import describe_method, describe_model, describe_slide, method_text, model_text, slide_text
 from napari_wsimil.cli.training import evaluate, train
 from napari_wsimil.errors import ModelError, SlideWarning, WsimilError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from napari_wsimil.inference import Progress, SlidePrediction
-    from napari_wsimil.packages import Model
-
-PREDICTION_SUFFIX = ".prediction.h5"
-
-as_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON document, for other programs.")
-file_path = click.Path(path_type=Path)
-folder_path = click.Path(path_type=Path, file_okay=False)
-
-
-def to_json(document: Any) -> str:
-    """Return the text of a JSON document."""
-    return json.dumps(document, indent=2, ensure_ascii=False)
+    from pathlib import Path
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -56,6 +32,7 @@ def commands() -> None:
 
 commands.add_command(encoders)
 commands.add_command(extract)
+commands.add_command(predict)
 commands.add_command(train)
 commands.add_command(evaluate)
 
@@ -66,7 +43,7 @@ commands.add_command(evaluate)
 @click.option(
     "--backend", help="Read it with this one of tiff, openslide, dicom, ome-zarr, czi; by default what its content asks for."
 )
-@as_json
+@as_json_option
 def info(slide: Path, mpp: float | None, backend: str | None, *, as_json: bool) -> None:
     """Tell what SLIDE is: size, pixel size, levels, scanner."""
     from napari_wsimil.slides import open_slide
@@ -76,113 +53,6 @@ def info(slide: Path, mpp: float | None, backend: str | None, *, as_json: bool) 
     click.echo(to_json(about) if as_json else slide_text(about))
     for notice in about["notices"]:
         warnings.warn(notice, SlideWarning, stacklevel=1)
-
-
-@commands.command()
-@click.argument("slides", metavar="SLIDE...", type=file_path, nargs=-1, required=True)
-@click.option("--model", "model_name", default="bundled", show_default=True, help='"bundled", a folder or "hf:owner/name".')
-@click.option("--out", type=folder_path, required=True, help="Folder for the results; made if missing.")
-@click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda.")
-@click.option("--mpp", type=click.FloatRange(0, min_open=True), help="µm per pixel, where the files do not say or are wrong.")
-@click.option("--store", type=folder_path, help="Folder that keeps features, so that predicting again takes seconds.")
-@click.option("--format", "formats", multiple=True, help="Also export: geojson, csv (give it again for more).")
-@trust_code_option
-@as_json
-def predict(
-    slides: tuple[Path, ...],
-    model_name: str,
-    out: Path,
-    device: str,
-    mpp: float | None,
-    store: Path | None,
-    formats: tuple[str, ...],
-    *,
-    trust_code: bool,
-    as_json: bool,
-) -> None:
-    """Predict each SLIDE and write <name>.prediction.h5, and exports, to a folder.
-
-    A slide that can't be predicted is reported and the others go on; the exit code is 2 then.
-    """
-    from napari_wsimil.inference import choose_device
-    from napari_wsimil.packages import load_model
-
-    check_formats(formats)
-    choose_device(device)
-    model = load_model(model_name, trust_code=trust_code)
-    make_folder(out)
-    results = []
-    for path, stem in zip(slides, result_names(slides), strict=True):
-        try:
-            prediction = predict_one(path, model, device=device, mpp=mpp, store=store)
-            files = write_results(prediction, out, stem, formats)
-        except WsimilError as error:
-            complain(str(error))
-            results.append({"slide": str(path), "error": str(error)})
-            continue
-        results.append(describe_result(path, prediction, files))
-        if not as_json:
-            click.echo(result_text(path, prediction, files))
-    if as_json:
-        click.echo(to_json(results))
-    if any("error" in result for result in results):
-        sys.exit(BAD_INPUT)
-
-
-def check_formats(formats: Sequence[str]) -> None:
-    """Refuse a format that does not exist before any work is done."""
-    from napari_wsimil.exports import FORMATS
-
-    for name in formats:
-        if name not in FORMATS:
-            raise click.UsageError(f"There is no export format {name!r}; choose from {', '.join(FORMATS)}.")
-
-
-def make_folder(folder: Path) -> None:
-    """Make a folder for results, or say why not."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise WsimilError(f"{folder} can't be made ({error.strerror}); choose another folder.") from error
-
-
-def result_names(slides: Sequence[Path]) -> list[str]:
-    """File names for the results, numbered where two slides have the same name."""
-    names: list[str] = []
-    for path in slides:
-        stem = path.stem if path.is_file() else path.name
-        name, number = stem, 2
-        while name in names:
-            name, number = f"{stem}-{number}", number + 1
-        names.append(name)
-    return names
-
-
-def predict_one(path: Path, model: Model, *, device: str, mpp: float | None, store: Path | None) -> SlidePrediction:
-    """Predict one slide under a progress bar on standard error."""
-    from tqdm import tqdm
-
-    from napari_wsimil.inference import predict as predict_slide
-
-    with tqdm(desc=path.name, unit="patch", file=sys.stderr, leave=False, delay=0.5) as bar:
-
-        def show(progress: Progress) -> None:
-            bar.total = progress.total or None
-            bar.set_postfix_str(progress.stage, refresh=False)
-            bar.update(progress.done - bar.n)
-
-        prediction = predict_slide(path, model, device=device, mpp=mpp, store=store, on_progress=show)
-    for notice in prediction.provenance["notices"]:
-        warnings.warn(notice, SlideWarning, stacklevel=1)
-    return prediction
-
-
-def write_results(prediction: SlidePrediction, out: Path, stem: str, formats: Sequence[str]) -> list[Path]:
-    """Write the saved prediction and the exports asked for."""
-    from napari_wsimil.exports import FORMATS, export
-
-    files = [prediction.save(out / f"{stem}{PREDICTION_SUFFIX}")]
-    return files + [export(prediction, out / f"{stem}{FORMATS[name].suffix}", format=name) for name in dict.fromkeys(formats)]
 
 
 @commands.command()
@@ -207,7 +77,7 @@ def export(prediction: Path, format_name: str | None, out: Path, threshold: floa
 
 
 @commands.command()
-@as_json
+@as_json_option
 def models(*, as_json: bool) -> None:
     """List the model packages on this computer."""
     from napari_wsimil.packages import installed_models
@@ -218,7 +88,7 @@ def models(*, as_json: bool) -> None:
 
 @commands.command()
 @click.argument("name", required=False)
-@as_json
+@as_json_option
 def methods(name: str | None, *, as_json: bool) -> None:
     """List the MIL methods, or tell all about the one called NAME: hyper-parameters, defaults, where they come from."""
     from napari_wsimil.mil import METHODS

@@ -5,119 +5,136 @@ from __future__ import annotations
 import sys
 import time
 import warnings
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from napari_wsimil.cli.console import BAD_INPUT, complain
+from napari_wsimil.cli.cohort import (
+    SLIDES_HELP,
+    CohortBar,
+    cohort_options,
+    computing_options,
+    describe_record,
+    finish,
+)
+from napari_wsimil.cli.console import BAD_INPUT, as_json_option, complain, file_path, folder_path, to_json
 from napari_wsimil.cli.encoders import ENCODER_HELP, trust_code_option
+from napari_wsimil.cli.options import extraction_options
+from napari_wsimil.cli.reports import slide_name
 from napari_wsimil.errors import SlideWarning, WsimilError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
 
-    from napari_wsimil.encoders import Encoder
+    from napari_wsimil.cohorts import CohortSlide
     from napari_wsimil.inference import Extraction, Progress
-
-Found = list[tuple[Path, float | None]]
 
 
 @click.command()
-@click.argument("slides", metavar="SLIDE...|MANIFEST.csv", type=click.Path(path_type=Path), nargs=-1, required=True)
+@click.argument("slides", metavar=SLIDES_HELP, type=file_path, nargs=-1, required=True)
 @click.option("--encoder", "encoder_name", default="bundled", show_default=True, help=ENCODER_HELP)
-@trust_code_option
 @click.option(
     "--mpp",
-    "mpps",
+    "patch_mpps",
     type=click.FloatRange(0.01, 100),
     multiple=True,
     help="µm per pixel of the patches; give it again for more magnifications.  [default: the encoder's]",
 )
 @click.option("--patch-size", type=click.IntRange(1), help="Side of a patch in pixels.  [default: the encoder's]")
 @click.option("--stride", type=click.IntRange(1), help="Distance of patches in pixels.  [default: the patch size]")
-@click.option(
-    "--out", type=click.Path(path_type=Path, file_okay=False), required=True, help="Folder for the features; made if missing."
-)
-@click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda.")
+@click.option("--out", type=folder_path, required=True, help="Folder for the features; made if missing.")
 @click.option(
     "--slide-mpp", type=click.FloatRange(0, min_open=True), help="µm per pixel, where the files do not say or are wrong."
 )
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON document, for other programs.")
+@click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda.")
+@computing_options
+@extraction_options
+@cohort_options
+@trust_code_option
+@as_json_option
 def extract(
     slides: tuple[Path, ...],
+    patch_mpps: tuple[float, ...],
+    out: Path,
+    workers: int | None,
+    scheduler: str | None,
+    retries: int,
+    *,
+    skip_failed: bool,
+    as_json: bool,
+    **wish: Any,
+) -> None:
+    """Compute the features of slides and store them for training.
+
+    Files are in TRIDENT's layout, one for each slide and magnification. A folder is searched for slides, with all folders in
+    it; a list has a path in each line. What is stored already is skipped; stopped or killed, the same command goes on where it
+    was. A slide that can't be read is reported and the others go on; the exit code is 2 then.
+    """
+    from napari_wsimil.cohorts import find_slides
+
+    wish["mpp"] = patch_mpps or None
+    found = find_slides(slides)
+    if len(found) == 1 and workers is None and scheduler is None:
+        extract_alone(found[0], out, as_json=as_json, **wish)
+        return
+    many: dict[str, Any] = {"workers": workers, "scheduler": scheduler, "retries": retries, "skip_failed": skip_failed}
+    extract_many(slides, out, as_json=as_json, **many, **wish)
+
+
+def extract_many(slides: Sequence[Path], out: Path, *, encoder_name: str, as_json: bool, **wish: Any) -> None:
+    """Extract a cohort under a bar, a line for each slide."""
+    from napari_wsimil.cohorts import extract_cohort
+
+    def line(record: Any) -> str:
+        # features lie outside the folder of the cohort, so their paths are whole
+        return text(describe_record(record, out))
+
+    with CohortBar(None if as_json else line) as bar:
+        result = extract_cohort(slides, out, encoder=encoder_name, on_event=bar, **wish)
+    if as_json:
+        click.echo(to_json([describe_record(record, result.folder) for record in result.records]))
+    finish(result, quiet=as_json)
+
+
+def extract_alone(
+    slide: CohortSlide,
+    out: Path,
+    *,
     encoder_name: str,
-    mpps: tuple[float, ...],
+    trust_code: bool,
+    device: str,
+    mpp: tuple[float, ...] | None,
     patch_size: int | None,
     stride: int | None,
-    out: Path,
-    device: str,
     slide_mpp: float | None,
-    *,
-    trust_code: bool,
     as_json: bool,
+    **wish: Any,
 ) -> None:
-    """Compute the features of each SLIDE, or of the slides that a manifest names, and store them for training.
-
-    One HDF5 file for each slide and magnification, in TRIDENT's layout. What is stored already is skipped. A slide that can't
-    be read is reported and the others go on; the exit code is 2 then.
-    """
+    """Extract one slide in this process."""
     from napari_wsimil.bags import FeatureStore
-    from napari_wsimil.cli.commands import to_json
     from napari_wsimil.encoders import load_encoder
     from napari_wsimil.inference import choose_device
     from napari_wsimil.inference.extraction import patch_specs
 
-    found = named_slides(slides)
     choose_device(device)
     encoder = load_encoder(encoder_name, trust_code=trust_code)
-    patch_specs(encoder, mpps or None, patch_size, stride)
+    patch_specs(encoder, mpp, patch_size, stride)
     FeatureStore(out)
-    results = []
-    for path, own_mpp in found:
-        started = time.perf_counter()
-        try:
-            extraction = extract_one(
-                path, encoder, out, mpps, patch_size, stride, device=device, slide_mpp=own_mpp or slide_mpp
-            )
-        except WsimilError as error:
-            complain(str(error))
-            results.append({"slide": str(path), "error": str(error)})
-            continue
-        result = describe(path, extraction, time.perf_counter() - started)
-        results.append(result)
-        if not as_json:
-            click.echo(text(path, result))
-    if as_json:
-        click.echo(to_json(results))
-    if any("error" in result for result in results):
+    wish |= {"encoder": encoder, "mpp": mpp, "patch_size": patch_size, "stride": stride, "device": device}
+    started = time.perf_counter()
+    try:
+        extraction = extract_one(slide.path, out, slide_mpp=slide.mpp or slide_mpp, **wish)
+    except WsimilError as error:
+        complain(str(error))
+        if as_json:
+            click.echo(to_json([{"slide": str(slide.path), "error": str(error)}]))
         sys.exit(BAD_INPUT)
+    about = describe(slide.path, extraction, time.perf_counter() - started)
+    click.echo(to_json([about]) if as_json else text(about))
 
 
-def named_slides(arguments: Sequence[Path]) -> Found:
-    """Slides with the µm per pixel that a manifest gives them, manifests replaced by what they name."""
-    from napari_wsimil.training.data.manifest import read_manifest
-
-    found: Found = []
-    for path in arguments:
-        if path.suffix.lower() in {".csv", ".tsv"}:
-            found += [(case.path, case.mpp) for case in read_manifest(path, labelled=False).cases]
-        else:
-            found.append((path, None))
-    return list(dict.fromkeys(found))
-
-
-def extract_one(
-    path: Path,
-    encoder: Encoder,
-    out: Path,
-    mpps: tuple[float, ...],
-    patch_size: int | None,
-    stride: int | None,
-    *,
-    device: str,
-    slide_mpp: float | None,
-) -> Extraction:
+def extract_one(path: Path, out: Path, **wish: Any) -> Extraction:
     """Extract one slide under a progress bar on standard error."""
     from tqdm import tqdm
 
@@ -130,17 +147,7 @@ def extract_one(
             bar.set_postfix_str(progress.stage, refresh=False)
             bar.update(progress.done - bar.n)
 
-        extraction = extract_slide(
-            path,
-            out,
-            encoder=encoder,
-            mpp=mpps or None,
-            patch_size=patch_size,
-            stride=stride,
-            device=device,
-            on_progress=show,
-            slide_mpp=slide_mpp,
-        )
+        extraction = extract_slide(path, out, on_progress=show, **wish)
     for notice in extraction.notices:
         warnings.warn(notice, SlideWarning, stacklevel=1)
     return extraction
@@ -157,8 +164,8 @@ def describe(path: Path, extraction: Extraction, seconds: float) -> dict[str, An
     }
 
 
-def text(path: Path, result: dict[str, Any]) -> str:
+def text(about: Mapping[str, Any]) -> str:
     """Put an extraction in lines for people."""
-    counts = ", ".join(f"{count} patches at {mpp} µm per pixel" for mpp, count in result["patches"].items())
-    how = f"{result['seconds']:.1f} s" if result["encoded"] else "stored already"
-    return "\n".join([f"{path.name}: {counts}  ({how})", *(f"  {file}" for file in result["files"])])
+    counts = ", ".join(f"{count} patches at {mpp} µm per pixel" for mpp, count in about["patches"].items())
+    how = f"{about['seconds']:.1f} s" if about["encoded"] else "stored already"
+    return "\n".join([f"{slide_name(about)}: {counts}  ({how})", *(f"  {file}" for file in about["files"])])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -64,14 +65,18 @@ def describe_result(path: Path, prediction: SlidePrediction, files: Sequence[Pat
     }
 
 
-def result_text(path: Path, prediction: SlidePrediction, files: Sequence[Path]) -> str:
-    """Put a prediction in a line of probabilities and one of files."""
-    numbers = ", ".join(f"{name} {value:.3f}" for name, value in prediction.probabilities.items())
-    patches = sum(len(scores) for scores in prediction.attention.values())
-    seconds = prediction.provenance["seconds"]["total"]
-    written = ", ".join(str(file) for file in files)
-    calibrated = ", calibrated" if prediction.provenance.get("calibration") else ""
-    return f"{path.name}: {numbers}{calibrated}  ({patches} patches, {seconds:.1f} s)\n  wrote {written}"
+def slide_name(about: Mapping[str, Any]) -> str:
+    """File name of the slide that a result is of."""
+    return PurePath(about["slide"]).name
+
+
+def result_text(about: Mapping[str, Any]) -> str:
+    """Put what `describe_result` found in a line of probabilities and one of files."""
+    numbers = ", ".join(f"{name} {value:.3f}" for name, value in about["probabilities"].items())
+    patches = sum(about["patches"].values())
+    calibrated = ", calibrated" if about["calibration"] else ""
+    written = ", ".join(about["files"])
+    return f"{slide_name(about)}: {numbers}{calibrated}  ({patches} patches, {about['seconds']:.1f} s)\n  wrote {written}"
 
 
 def describe_model(model: InstalledModel) -> dict[str, Any]:

@@ -2,33 +2,34 @@
 
 from __future__ import annotations
 
-import shutil
-from functools import lru_cache
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+import threading
+from copy import copy
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 import numpy as np
 import torch
 from pydantic import BaseModel, ConfigDict, Field
 
-from napari_wsimil.encoders import storage
 from napari_wsimil.encoders._network import CompactCNN
+from napari_wsimil.encoders.memory import is_out_of_memory
+from napari_wsimil.encoders.pending import Lanes, Pending
+from napari_wsimil.encoders.precision import PixelsToFeatures, Precision, cast, check_precision, half_for
+from napari_wsimil.encoders.tuning import Tuning, measure, measure_on_cpu, sample_patches
 from napari_wsimil.errors import ModelError
-from napari_wsimil.files import written_whole
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from numpy.typing import NDArray
     from torch import Tensor
 
-    from napari_wsimil.encoders.foreign.names import EncoderName
-
 SCHEMA_VERSION = 1
-SPEC = "encoder.json"
-FILES = (SPEC, storage.WEIGHTS, storage.CARD)
-BUNDLED = Path(__file__).parent / "bundled"
 ARCHITECTURES = {"compact-cnn": CompactCNN}
 
 Positive = Annotated[float, Field(gt=0)]
+
+_MEASURED: dict[tuple[str, str, int], Tuning] = {}
+_MEASURING = threading.Lock()
 
 
 class EncoderSpec(BaseModel):
@@ -48,7 +49,7 @@ class EncoderSpec(BaseModel):
 
 
 class Encoder:
-    """Turns patches into features on one device; it never changes, `to` gives another one.
+    """Turns patches into features on one device; it never changes, `to` and `tuned` give another one.
 
     Attributes
     ----------
@@ -60,9 +61,18 @@ class Encoder:
         Side of a patch in pixels, and the µm per pixel it was trained at.
     device
         Where it computes.
+    precision
+        What it computes in: "fp32" as loaded, or "bf16" or "fp16".
+    tuning
+        What was measured to choose the precision; None where nothing was.
+    compiled
+        Whether torch.compile made one program of it.
     spec
         The validated `encoder.json`, or what is known of an encoder that others made (`ForeignSpec`).
     """
+
+    weights_fixed = False
+    """Whether a copy of the network with other weights can't be made."""
 
     def __init__(self, spec: EncoderSpec, network: torch.nn.Module, digest: str, device: str | torch.device = "cpu") -> None:
         self.spec = spec
@@ -72,23 +82,118 @@ class Encoder:
         self._network = network.to(self.device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
         self._mean = 255 * torch.tensor(spec.mean, device=self.device).view(1, 3, 1, 1)
         self._scale = 1 / (255 * torch.tensor(spec.std, device=self.device).view(1, 3, 1, 1))
+        self._asked: tuple[Precision | Literal["auto"], bool] = ("fp32", False)
+        self.tuning: Tuning | None = None
+        self._computes_in("fp32")
 
     def __repr__(self) -> str:
-        return f"Encoder({self.id!r}, digest={self.digest!r}, dimension={self.dimension}, device={str(self.device)!r})"
+        return (
+            f"Encoder({self.id!r}, digest={self.digest!r}, dimension={self.dimension}, device={str(self.device)!r}, "
+            f"precision={self.precision!r})"
+        )
+
+    @property
+    def parameters(self) -> int:
+        """How many numbers the network has learned."""
+        return sum(parameter.numel() for parameter in self._network.parameters())
 
     def takes(self, side: int) -> bool:
         """Whether it takes patches of this side in pixels."""
         return side == self.patch_size
 
-    def to(self, device: str | torch.device) -> Encoder:
-        """Return this encoder on `device`; itself where it is there already."""
+    def to(self, device: str | torch.device) -> Self:
+        """Return this encoder on `device`, tuned for that as it was for this one; itself where it is there already.
+
+        Raises
+        ------
+        ModelError
+            It was told to compute in a precision that the device is not made for.
+        """
         if torch.device(device) == self.device:
             return self
+        precision, compiled = self._asked
+        return self._moved(device).tuned(precision, compiled=compiled)
+
+    def _moved(self, device: str | torch.device) -> Self:
+        """Return this encoder as it is loaded, on another device."""
         network = ARCHITECTURES[self.spec.architecture]().folded()
         network.load_state_dict(self._network.state_dict())
-        return Encoder(self.spec, network, self.digest, device)
+        return type(self)(self.spec, network, self.digest, device)
 
-    @torch.inference_mode()
+    def tuned(self, precision: Precision | Literal["auto"] = "auto", *, compiled: bool = False) -> Self:
+        """Return this encoder computing in another precision; what it is called and what its features mean stay the same.
+
+        Parameters
+        ----------
+        precision
+            "auto": measure, once in a process for an encoder and a device, and take bf16 or fp16 where that is clearly faster
+            and the features agree (`tuning.Tuning`); or one of them.
+        compiled
+            Let torch.compile make one program of it: a minute at first, some speed later.
+
+        Raises
+        ------
+        ModelError
+            The device is not made for that precision, the network can't compute in it, or it can't be compiled.
+        """
+        check_precision(precision, self.device)
+        if (precision, compiled) == self._asked:
+            return self
+        other = copy(self)
+        other._asked, other.tuning = (precision, compiled), None
+        if precision == "auto":
+            other.tuning = self._tuning()
+        other._computes_in(other.tuning.chosen if other.tuning else precision)  # type: ignore[arg-type]
+        if precision not in {"auto", "fp32"}:
+            other._try(f"compute in {precision} on {self.device}", "choose auto or fp32")
+        if compiled:
+            other._compile()
+        return other
+
+    def _computes_in(self, precision: Precision) -> None:
+        self.precision, self.compiled = precision, False
+        network = self._network if precision == "fp32" or self.weights_fixed else cast(self._network, precision)
+        self._steps: Callable[[Tensor], Tensor] = PixelsToFeatures(network, self._mean, self._scale, precision)
+        self._lanes: Lanes | None = None
+
+    def _tuning(self) -> Tuning:
+        """What was or is now measured of this encoder on its device."""
+        key = (self.digest, str(self.device), self.patch_size)
+        with _MEASURING:
+            if key not in _MEASURED:
+                half = half_for(self.device)
+                plain, other = copy(self), copy(self)
+                plain._computes_in("fp32")
+                other._computes_in(half)
+                if self.device.type == "cpu":
+                    _MEASURED[key] = measure_on_cpu(plain.encode, other.encode, half, self.patch_size)
+                else:
+                    _MEASURED[key] = measure(plain.encode, other.encode, half, self.patch_size, at_once=(8, 64))
+            return _MEASURED[key]
+
+    def _try(self, what: str, instead: str) -> None:
+        """Encode two patches, or say in a sentence that it can't do `what`."""
+        try:
+            self.encode(sample_patches(self.patch_size, 2))
+        except Exception as error:
+            if is_out_of_memory(error):
+                raise
+            lines = str(error).strip().splitlines() or [type(error).__name__]
+            raise ModelError(f"Encoder {self.id} can't {what} ({lines[0][:200]}); {instead}.") from error
+
+    def _compile(self) -> None:
+        """Let torch.compile make one program of all steps, for batches of any size."""
+        program = torch.compile(self._steps)
+
+        def steps(pixels: Tensor) -> Tensor:
+            # one patch would be another program
+            batch = pixels if len(pixels) > 1 else pixels.expand(2, -1, -1, -1).contiguous(memory_format=torch.channels_last)
+            torch._dynamo.mark_dynamic(batch, 0)
+            return program(batch)[: len(pixels)]
+
+        self._steps, self.compiled = steps, True
+        self._try("be compiled here", "install a C++ compiler (g++), or leave compiled away")
+
     def encode(self, patches: NDArray[np.uint8]) -> Tensor:
         """(n, size, size, 3) uint8 pixels -> (n, D) float32 features on the CPU.
 
@@ -97,193 +202,36 @@ class Encoder:
         ModelError
             The patches have another size or type than the encoder was made for.
         """
+        return torch.from_numpy(self.begin(patches).features())
+
+    @torch.inference_mode()
+    def begin(self, patches: NDArray[np.uint8]) -> Pending:
+        """Begin to encode (n, size, size, 3) uint8 pixels; the features are asked for later.
+
+        On CUDA this returns while the pixels travel and the GPU computes, with at most two batches under way; everywhere else
+        it returns when the features are there. The patches may be changed afterwards.
+
+        Raises
+        ------
+        ModelError
+            The patches have another size or type than the encoder was made for.
+        """
         self._check(patches.shape, patches.dtype)
         if len(patches) == 0:
-            return torch.zeros((0, self.dimension))
+            return Pending(np.zeros((0, self.dimension), np.float32))
         # (n, h, w, 3) seen as (n, 3, h, w) is already in the channels-last order that convolutions like best
-        pixels = self._placed(torch.from_numpy(np.ascontiguousarray(patches)).permute(0, 3, 1, 2))
-        features: Tensor = self._network(pixels.float().sub_(self._mean).mul_(self._scale))
-        return features.float().cpu()
+        pixels = self._fitted(torch.from_numpy(np.ascontiguousarray(patches)).permute(0, 3, 1, 2))
+        if self.device.type != "cuda":
+            return Pending(self._steps(pixels.to(self.device)).cpu().numpy())
+        if self._lanes is None:
+            self._lanes = Lanes(self.device)
+        return self._lanes.begin(pixels, self._steps)
 
-    def _placed(self, pixels: Tensor) -> Tensor:
-        """(n, 3, h, w) uint8 pixels on the CPU -> what the network is to see of them, still uint8, on the device."""
-        return pixels.to(self.device)
+    def _fitted(self, pixels: Tensor) -> Tensor:
+        """(n, 3, h, w) uint8 pixels on the CPU -> what the network is to see of them, still uint8."""
+        return pixels
 
     def _check(self, shape: tuple[int, ...], dtype: object) -> None:
         side = self.patch_size
         if len(shape) != 4 or shape[1:] != (side, side, 3) or dtype != np.uint8:
             raise ModelError(f"Encoder {self.id} takes uint8 patches of shape (n, {side}, {side}, 3), not {dtype} {shape}.")
-
-
-def load_encoder(name: str | Path = "bundled", *, trust_code: bool = False) -> Encoder:
-    """Load an encoder onto the CPU.
-
-    Parameters
-    ----------
-    name
-        ``"bundled"``; the path of an encoder folder (`encoder.json`, `weights.safetensors`); a name of the table that
-        ``napari-wsimil encoders`` prints (``"uni"``); ``"hf:owner/name"`` with an optional ``@revision``, a model of
-        `transformers` or `timm` on Hugging Face, or the path of a copy of one (`config.json`, `model.safetensors`);
-        ``"timm:name"`` or ``"timm:hf-hub:owner/name"``; or the path of a program, TorchScript (`.pt`, `.ts`) or ExportedProgram
-        (`.pt2`), beside which a JSON file says what pixels it takes. Behind ``#`` may stand what to take from the network:
-        ``"hf:microsoft/resnet-50#stage3"``, or cls, mean, cls+mean, projection, pooled.
-    trust_code
-        Allow the program at `name` to run; asked for once in a process, for the file as it is.
-
-    Raises
-    ------
-    ModelError
-        There is no such encoder, its files are broken, it is gated or needs a library or a network that is not there, or it is
-        a program that was not allowed; one sentence says which.
-    """
-    foreign = _foreign(name)
-    if foreign is not None:
-        from napari_wsimil.encoders.foreign.loading import load_foreign
-
-        if trust_code:
-            trust_program(name)
-        return load_foreign(foreign)
-    folder = _folder(name)
-    return _load(folder.resolve(), storage.stamp(folder, SPEC, storage.WEIGHTS))
-
-
-def trust_program(name: str | Path) -> None:
-    """Allow the program that an encoder's name leads to, as it is now, to run in this process; nothing for other names."""
-    foreign = _foreign(name)
-    if foreign is not None and foreign.kind == "program":
-        from napari_wsimil.encoders.foreign import programs
-
-        programs.trust_program(Path(foreign.place))
-
-
-def lasting_name(name: str | Path) -> str:
-    """Return the name by which others find exactly this encoder wherever they are: a whole path, or a commit on Hugging Face.
-
-    Takes and raises what `load_encoder` does.
-    """
-    if str(name) == "bundled":
-        return "bundled"
-    if _foreign(name) is None:
-        return str(Path(name).expanduser().resolve())
-    from napari_wsimil.encoders.foreign.encoder import ForeignSpec
-
-    spec = load_encoder(name).spec
-    return spec.source if isinstance(spec, ForeignSpec) else str(name)
-
-
-def load_network(name: str | Path = "bundled") -> tuple[EncoderSpec, CompactCNN]:
-    """Load the network of an encoder as it was trained, to train it further: normalisations not folded, every weight learns.
-
-    Takes and raises what `load_encoder` does; the network is a new one each time, on the CPU and in evaluation.
-    """
-    folder = _folder(name)
-    spec, network, _ = _read(folder)
-    return spec, network.requires_grad_(True)
-
-
-def copy_encoder(name: str | Path, target: Path) -> None:
-    """Copy an encoder's folder, each file whole; the spec comes last.
-
-    Raises
-    ------
-    ModelError
-        There is no such encoder, or `target` can't be written.
-    """
-    source = _folder(name)
-    if target.resolve() == source.resolve():
-        return
-    try:
-        target.mkdir(parents=True, exist_ok=True)
-        for file in (*FILES[1:], SPEC):
-            if (source / file).is_file():
-                with written_whole(target / file) as part:
-                    shutil.copyfile(source / file, part)
-    except OSError as error:
-        raise ModelError(f"The encoder can't be copied to {target} ({error}); choose another folder.") from error
-
-
-def _foreign(name: str | Path) -> EncoderName | None:
-    """Read the name of an encoder that others made; None where it is one of ours, or nothing that could be known here."""
-    if str(name) == "bundled" or (Path(name).expanduser() / SPEC).is_file():
-        return None
-    from napari_wsimil.encoders.foreign.names import parse_name
-
-    return parse_name(str(name))
-
-
-def _folder(name: str | Path) -> Path:
-    """Return the folder of one of our own encoders."""
-    folder = BUNDLED if str(name) == "bundled" else Path(name).expanduser()
-    if _foreign(name) is not None:
-        raise ModelError(
-            f'Encoder "{name}" was made by others and stays as it is; only those of napari-wsimil (folders with an {SPEC}) can '
-            "be trained further or copied into a package."
-        )
-    if not folder.is_dir():
-        raise ModelError(
-            f'There is no encoder "{name}": give "bundled", a name of `napari-wsimil encoders`, "hf:owner/name", "timm:name" '
-            "or the path of a folder or file."
-        )
-    return folder
-
-
-@lru_cache(maxsize=4)
-def _load(folder: Path, _stamp: tuple[tuple[str, int, int], ...]) -> Encoder:
-    spec, network, tensors = _read(folder)
-    preprocessing = spec.model_dump_json(include={"architecture", "dimension", "patch_size", "mpp", "mean", "std"})
-    return Encoder(spec, network.folded(), storage.digest(tensors, preprocessing))
-
-
-def _read(folder: Path) -> tuple[EncoderSpec, CompactCNN, dict[str, Tensor]]:
-    """Spec, network with its weights, and these as they are stored."""
-    spec = storage.read_spec(folder / SPEC, EncoderSpec, SCHEMA_VERSION)
-    if spec.architecture not in ARCHITECTURES:
-        known = ", ".join(ARCHITECTURES)
-        raise ModelError(f"{folder / SPEC} names the architecture {spec.architecture!r}; this version knows {known}.")
-    network = ARCHITECTURES[spec.architecture]()
-    if spec.dimension != network.dimension:
-        raise ModelError(f"{folder / SPEC} says {spec.dimension} features, but {spec.architecture} gives {network.dimension}.")
-    tensors = storage.read_weights(folder / storage.WEIGHTS)
-    storage.fill(network, tensors, folder / storage.WEIGHTS)
-    return spec, network, tensors
-
-
-def save_encoder(
-    network: CompactCNN,
-    folder: str | Path,
-    *,
-    id: str,  # noqa: A002
-    mean: tuple[float, float, float],
-    std: tuple[float, float, float],
-    patch_size: int = 256,
-    mpp: float = 0.5,
-    training: dict[str, Any] | None = None,
-    card: str = "",
-    dtype: torch.dtype = torch.float16,
-) -> Encoder:
-    """Write an encoder folder and return the encoder as `load_encoder` reads it (half precision rounds the weights).
-
-    Parameters
-    ----------
-    network
-        The trained network, not folded.
-    folder
-        Made if missing; files of the same name in it are replaced.
-    id
-        Lower-case name that files and packages use for this encoder.
-    mean, std
-        Of RGB in 0..1 over the training patches.
-    patch_size, mpp
-        What it was trained on.
-    training
-        Free provenance: data, command, date, metrics.
-    card
-        Text of the `README.md`.
-    dtype
-        Precision of the stored weights.
-    """
-    target = Path(folder).expanduser()
-    spec = EncoderSpec(id=id, mean=mean, std=std, patch_size=patch_size, mpp=mpp, training=training or {})
-    text = card or f"# {id}\n\nAn encoder of napari-wsimil: {patch_size}-px patches at {mpp:g} µm per pixel.\n"
-    storage.write_folder(target, SPEC, spec, storage.weights_of(network, dtype), text)
-    return load_encoder(target)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Literal, NoReturn
 
 import torch
 
@@ -12,7 +12,8 @@ from napari_wsimil.errors import ModelError
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
-    from torch import Tensor
+
+    from napari_wsimil.encoders.precision import Precision
 
 
 class AbsentEncoder(Encoder):
@@ -30,6 +31,7 @@ class AbsentEncoder(Encoder):
         self.id, self.dimension, self.patch_size, self.mpp = id, dimension, patch_size, mpp
         self.digest = ""
         self.device = torch.device("cpu")
+        self.precision, self.compiled, self.tuning = "fp32", False, None
 
     def to(self, device: str | torch.device) -> NoReturn:
         """Refuse: there is nothing that could compute."""
@@ -38,6 +40,10 @@ class AbsentEncoder(Encoder):
             "look at slides; evaluate it on features of that encoder, or train it on features of an encoder that is here."
         )
 
-    def encode(self, patches: NDArray[np.uint8]) -> Tensor:
-        """Refuse."""
+    def tuned(self, precision: Precision | Literal["auto"] = "auto", *, compiled: bool = False) -> NoReturn:
+        """Refuse, as `to` does."""
+        self.to("cpu")
+
+    def begin(self, patches: NDArray[np.uint8]) -> NoReturn:
+        """Refuse, as `to` does."""
         self.to("cpu")

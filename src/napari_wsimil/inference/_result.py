@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import platform
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -12,18 +12,18 @@ import torch
 
 from napari_wsimil import __version__
 from napari_wsimil.inference.prediction import PatchScores, PatchSet, SlidePrediction
-from napari_wsimil.mil.precision import precise
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Sequence
 
     from numpy.typing import NDArray
     from torch import Tensor
 
     from napari_wsimil.bags import Bag, SlideBag
+    from napari_wsimil.inference.options import PatchOptions
     from napari_wsimil.mil import MILOutput, Selection
     from napari_wsimil.packages import Model
-    from napari_wsimil.patches import PatchGrid
+    from napari_wsimil.patches import PatchGrid, PatchSpec
     from napari_wsimil.slides import Slide
 
 
@@ -37,6 +37,10 @@ class Run:
         Stage -> seconds, "total" included.
     notices
         Sentences that the user must see.
+    specs
+        How patches were cut, one for each magnification.
+    options
+        What the user chose.
     """
 
     slide: Slide
@@ -45,28 +49,43 @@ class Run:
     device: torch.device
     seconds: dict[str, float]
     notices: tuple[str, ...]
+    specs: tuple[PatchSpec, ...]
+    options: PatchOptions
 
 
-def assemble(output: MILOutput, run: Run) -> SlidePrediction:
-    """Put coordinates and provenance to the numbers of a network."""
-    plain = run.model.mil.probabilities(output.logits).double().cpu().numpy()
+def assemble(outputs: Sequence[MILOutput], run: Run) -> SlidePrediction:
+    """Put coordinates and provenance to the numbers of a network.
+
+    Where it looked at several magnifications one by one, there is an output for each, coarse to fine: the probabilities are
+    averaged, heatmaps stand side by side, and boxes are those of the finest.
+    """
+    plain = np.mean([run.model.mil.probabilities(output.logits).double().cpu().numpy() for output in outputs], axis=0)
     calibration = run.model.spec.calibration
     probabilities = plain if calibration is None else calibration.apply(plain)
-    evidence = output.instance_logits or {}
+    finest = outputs[-1]
 
-    def scores(tables: Mapping[float, Tensor] | None) -> dict[float, PatchScores]:
-        return {mpp: _scores(run.bag.grid(mpp), values, output.rows.get(mpp)) for mpp, values in (tables or {}).items()}
+    def scores(name: str) -> dict[float, PatchScores]:
+        return {
+            mpp: _scores(run.bag.grid(mpp), values, output.rows.get(mpp))
+            for output in outputs
+            for mpp, values in (getattr(output, name) or {}).items()
+        }
 
     return SlidePrediction(
         probabilities=_by_class(run, probabilities),
-        attention=scores(output.attention),
-        class_attention=scores(output.class_attention),
-        instances=scores({mpp: torch.softmax(precise(logits), dim=1) for mpp, logits in evidence.items()}),
-        regions=scores(output.regions),
-        anchors=_chosen(run.bag, output.anchors) if output.anchors is not None else None,
-        zoom={mpp: _chosen(run.bag, chosen) for mpp, chosen in output.zoom.items()} if output.zoom is not None else None,
+        attention=scores("attention"),
+        class_attention=scores("class_attention"),
+        instances={mpp: _softmaxed(table) for mpp, table in scores("instance_logits").items()},
+        regions=scores("regions"),
+        anchors=_chosen(run.bag, finest.anchors) if finest.anchors is not None else None,
+        zoom={mpp: _chosen(run.bag, chosen) for mpp, chosen in finest.zoom.items()} if finest.zoom is not None else None,
         provenance=_provenance(run) | {"calibration": _about_calibration(run, plain)},
     )
+
+
+def _softmaxed(table: PatchScores) -> PatchScores:
+    """Probabilities from (N, C) evidence."""
+    return replace(table, values=torch.softmax(torch.from_numpy(table.values), dim=1).numpy())
 
 
 def _by_class(run: Run, probabilities: NDArray[np.float64]) -> dict[str, float]:
@@ -92,7 +111,8 @@ def _chosen(bag: Bag, chosen: Selection) -> PatchSet:
 
 
 def _provenance(run: Run) -> dict[str, Any]:
-    spec, encoder = run.model.spec, run.model.encoder
+    spec, encoder = run.model.spec, run.bag.encoder
+    finest = run.specs[-1]
     return {
         "slide": _about_slide(run.slide),
         "model": {
@@ -103,14 +123,16 @@ def _provenance(run: Run) -> dict[str, Any]:
             "method": spec.method,
             "positive_class": run.model.positive_class,
         },
-        "encoder": {"id": encoder.id, "digest": encoder.digest},
+        "encoder": {"id": encoder.id, "digest": encoder.digest, "precision": run.bag.precision},
         "patches": {
-            "mpp": list(spec.mpps),
-            "size": spec.patch_size,
-            "stride": spec.stride,
-            "resampling": spec.resampling,
-            "colour": spec.colour,
-            "digest": {f"{patches.mpp:g}": patches.digest for patches in spec.patch_specs()},
+            "mpp": [patches.mpp for patches in run.specs],
+            "size": finest.size,
+            "stride": finest.stride,
+            "resampling": finest.resampling,
+            "colour": finest.colour,
+            "normalisation": finest.normalisation,
+            "digest": {f"{patches.mpp:g}": patches.digest for patches in run.specs},
+            "options": run.options.as_json(),
             "counts": {f"{mpp:g}": len(run.bag.grid(mpp)) for mpp in run.bag.mpps},
             "encoded": {f"{mpp:g}": count for mpp, count in run.bag.encoded.items()},
         },

@@ -6,7 +6,7 @@ import torch
 
 from napari_wsimil.errors import ModelError
 
-BATCHES = {"cpu": 64, "mps": 128, "cuda": 256}
+BATCHES = {"cpu": 32, "mps": 128, "cuda": 256}
 """Most patches at once: more do not make a device of this kind faster."""
 
 

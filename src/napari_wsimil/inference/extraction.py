@@ -3,25 +3,31 @@
 from __future__ import annotations
 
 from contextlib import ExitStack, closing
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Literal
 
 import h5py
 
-from napari_wsimil.bags import BatchSize, FeatureStore, SlideBag
+from napari_wsimil.annotations import read_outlines
+from napari_wsimil.bags import FeatureStore
 from napari_wsimil.encoders import Encoder, load_encoder
 from napari_wsimil.errors import ModelError
-from napari_wsimil.inference.devices import BATCHES, choose_device
+from napari_wsimil.inference.devices import choose_device
+from napari_wsimil.inference.options import PatchOptions
 from napari_wsimil.inference.progress import Progress
-from napari_wsimil.inference.steps import Meter, check_magnification, check_tissue, meanwhile, opened_slide, run_to_end
+from napari_wsimil.inference.steps import Computing, Meter, check_magnification, make_bag, meanwhile, opened_slide, run_to_end
 from napari_wsimil.patches import PatchSpec, find_tissue
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Mapping, Sequence
     from pathlib import Path
 
+    from napari_wsimil.bags import SlideBag
+    from napari_wsimil.encoders.precision import Precision
     from napari_wsimil.inference.steps import CancelFlag
-    from napari_wsimil.slides import Slide
+    from napari_wsimil.slides import Resampling, Slide
+
+AS_SUITS, EVERYTHING = Computing(), PatchOptions()
 
 TOLD = "slide_mpp, or in a column mpp of the manifest"
 """Where the µm per pixel of a slide may be given that does not say them."""
@@ -50,7 +56,11 @@ class Extraction:
 
 
 def patch_specs(
-    encoder: Encoder, mpps: float | Sequence[float] | None = None, size: int | None = None, stride: int | None = None
+    encoder: Encoder,
+    mpps: float | Sequence[float] | None = None,
+    size: int | None = None,
+    stride: int | None = None,
+    resampling: Resampling = "area",
 ) -> tuple[PatchSpec, ...]:
     """How patches are cut for an encoder: what is None is as the encoder was trained, the stride as the size.
 
@@ -69,7 +79,7 @@ def patch_specs(
     if not wanted or len(set(wanted)) < len(wanted) or not all(0.01 <= mpp <= 100 for mpp in wanted):
         given = ", ".join(f"{mpp:g}" for mpp in wanted) or "none"
         raise ModelError(f"Give one magnification or several different ones from 0.01 to 100 µm per pixel, not {given}.")
-    return tuple(PatchSpec(float(mpp), side, step) for mpp in sorted(wanted, reverse=True))
+    return tuple(PatchSpec(float(mpp), side, step, resampling=resampling) for mpp in sorted(wanted, reverse=True))
 
 
 def extract(
@@ -85,6 +95,10 @@ def extract(
     cancel: CancelFlag | Callable[[], bool] | None = None,
     slide_mpp: float | None = None,
     batch_size: int | None = None,
+    precision: Precision | Literal["auto"] = "auto",
+    compiled: bool = False,
+    resampling: Resampling = "area",
+    options: PatchOptions = EVERYTHING,
 ) -> Extraction:
     """Compute the features of all patches of one slide and store them, in TRIDENT's layout; what is stored already is kept.
 
@@ -109,7 +123,13 @@ def extract(
     slide_mpp
         µm per pixel of level 0 where the file does not say or is wrong; only with a path.
     batch_size
-        Patches at once; None: what suits the device.
+        Patches at once; None: what suits the device, found while encoding.
+    precision, compiled
+        As in `predict`.
+    resampling
+        "area", or "dct", which is faster where JPEG tiles are read at half their size, see `PatchSpec`.
+    options
+        Which patches (`tissue_only`, `inside`) and what is done to them (`stain`); overlap and magnifications are said above.
 
     Raises
     ------
@@ -119,8 +139,10 @@ def extract(
         The job was stopped; nothing was left half-written.
     """
     loaded = load_encoder(encoder) if isinstance(encoder, str) else encoder
-    specs = patch_specs(loaded, mpp, patch_size, stride)
-    steps = extract_steps(slide, loaded, specs, FeatureStore(out), device=device, slide_mpp=slide_mpp, batch_size=batch_size)
+    specs = patch_specs(loaded, mpp, patch_size, stride, resampling)
+    computing = Computing(device, precision, compiled, batch_size)
+    store = FeatureStore(out, precision=computing.kept_precision)
+    steps = extract_steps(slide, loaded, specs, store, computing=computing, options=options, slide_mpp=slide_mpp)
     return run_to_end(steps, on_progress, cancel, "The extraction")
 
 
@@ -130,33 +152,50 @@ def extract_steps(
     specs: Sequence[PatchSpec],
     store: FeatureStore,
     *,
-    device: str = "auto",
+    computing: Computing = AS_SUITS,
+    options: PatchOptions = EVERYTHING,
     slide_mpp: float | None = None,
-    batch_size: int | None = None,
 ) -> Generator[Progress, None, Extraction]:
     """Like `extract`, as a generator that reports several times a second; closing it stops the job.
 
-    Each magnification is stored as soon as it is whole, so that a job that was stopped goes on there.
+    What is encoded is stored as it comes, so that a job that was stopped or killed goes on there.
     """
     with ExitStack() as owned:
-        chosen = choose_device(device)
+        chosen = choose_device(computing.device)
         yield Progress("Opening the slide")
         opened = opened_slide(slide, slide_mpp, owned, TOLD)
+        wanted = _optional(specs, options, opened)
         notices = list(opened.notices)
-        for spec in specs:
+        for spec in wanted:
             notices += check_magnification(opened, spec.mpp, "the extraction", "ask for coarser patches")
-        missing = [spec for spec in specs if store.stored(opened, encoder, spec) is None]
-        if missing:
-            method = missing[0].tissue_method
+        encoded = 0
+        if any(store.stored(opened, encoder, spec) is None for spec in wanted):
+            method = wanted[0].tissue_method
             tissue = yield from meanwhile(lambda: find_tissue(opened, method), Progress("Finding tissue"))
-            batch = BatchSize(batch_size, batch_size, adaptive=False) if batch_size else BatchSize(largest=BATCHES[chosen.type])
-            bag = SlideBag(opened, encoder.to(chosen), missing, tissue=tissue, store=store, batch=batch)
-            check_tissue(opened, bag)
-            yield from _encode(bag)
-        files = {spec.mpp: store.path(opened, encoder, spec) for spec in sorted(specs, key=lambda spec: -spec.mpp)}
+            with make_bag(opened, encoder.to(chosen), wanted, tissue, computing, options, store=store) as bag:
+                yield from _encode(bag)
+                encoded = sum(bag.encoded.values())
+        files = {spec.mpp: store.path(opened, encoder, spec) for spec in wanted}
         patches = {mpp: _length(path) for mpp, path in files.items()}
-        encoded = sum(bag.encoded.values()) if missing else 0
         return Extraction(files, patches, encoded, tuple(dict.fromkeys(notices)))
+
+
+def _optional(specs: Sequence[PatchSpec], options: PatchOptions, slide: Slide) -> tuple[PatchSpec, ...]:
+    """How patches are cut with the options, coarse to fine.
+
+    Raises
+    ------
+    WsimilError
+        An option says what the specs say already.
+    """
+    if options.overlap or options.mpps is not None:
+        raise ModelError("Say the overlap of extracted patches by their stride, and magnifications by mpp, not as options.")
+    changed = options.applied(specs)
+    if options.inside is None:
+        return changed
+    # the file holds these patches only, so it must not be taken for the whole slide's
+    area = read_outlines(options.inside, slide).digest
+    return tuple(replace(spec, area=area) for spec in changed)
 
 
 def _encode(bag: SlideBag) -> Generator[Progress, None, None]:
@@ -165,7 +204,7 @@ def _encode(bag: SlideBag) -> Generator[Progress, None, None]:
     for mpp in bag.mpps:
         with closing(bag.encode_steps(mpp)) as steps:
             for done in steps:
-                yield meter.progress("Reading and encoding patches", before + done, total)
+                yield meter.progress("Reading and encoding patches", before + done, total, bag.rates.now())
         before += len(bag.grid(mpp))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,9 @@ if TYPE_CHECKING:
 
     from napari_wsimil.inference.prediction import PatchScores
 
+_ROUNDING = 1e-6
+"""Sides and steps whose ratio is that near to a whole number are meant to be so."""
+
 
 @dataclass(frozen=True)
 class Heatmap:
@@ -20,7 +24,7 @@ class Heatmap:
     Attributes
     ----------
     values
-        (rows, columns) float32, NaN where no patch was.
+        (rows, columns) float32, NaN where no patch was, or none that was encoded.
     origin
         (x, y) of the top-left corner of pixel (0, 0) in level-0 pixels.
     step
@@ -43,20 +47,46 @@ class Heatmap:
 
 
 def heatmap(scores: PatchScores) -> Heatmap:
-    """Spread (N,) scores over a raster of step `stride_level0`; where patches overlap, a pixel is the mean of those over it."""
+    """Spread (N,) scores over a raster of step `stride_level0`.
+
+    A pixel is the mean of the patches over it, each weighted by the area of the pixel that it covers: with patches of side s a
+    step t apart, the patch in column c covers the columns c to c + s/t, the last one perhaps in part, and the same downwards. A
+    score of NaN (a patch not encoded yet) is left out; a pixel under nothing else is NaN. A patch smaller than a step fills
+    its pixel.
+    """
     step = scores.stride_level0
     if len(scores) == 0:
         return Heatmap(np.full((1, 1), np.nan, np.float32), (0.0, 0.0), step)
     cells = np.rint(scores.xy / step).astype(np.int64)
     low = cells.min(axis=0)
     columns, rows = cells.T - low[:, None]
-    reach = max(1, round(scores.size_level0 / step))
-    shape = (int(rows.max()) + reach, int(columns.max()) + reach)
-    total, count = np.zeros(shape), np.zeros(shape, np.int64)
-    for down in range(reach):
-        for right in range(reach):
-            np.add.at(total, (rows + down, columns + right), scores.values)
-            np.add.at(count, (rows + down, columns + right), 1)
-    with np.errstate(invalid="ignore"):
-        values = (total / np.where(count, count, np.nan)).astype(np.float32)
-    return Heatmap(values, (float(low[0] * step), float(low[1] * step)), step)
+    weights = _shares(scores.size_level0 / step)
+    shape = (int(rows.max()) + len(weights), int(columns.max()) + len(weights))
+    at = rows * shape[1] + columns
+    known = ~np.isnan(scores.values)
+    total, count = (
+        _spread(np.bincount(at[known], what, minlength=shape[0] * shape[1]).reshape(shape).astype(np.float64), weights)
+        for what in (scores.values[known], None)
+    )
+    values = np.divide(total, count, out=np.full(shape, np.nan), where=count > 0)
+    return Heatmap(values.astype(np.float32), (float(low[0] * step), float(low[1] * step)), step)
+
+
+def _shares(steps: float) -> list[float]:
+    """How much of each pixel, from its own on, a patch covers that is so many steps wide."""
+    if abs(steps - round(steps)) < _ROUNDING:
+        steps = round(steps)
+    whole = math.floor(steps)
+    return [1.0] * whole + [steps - whole] * (steps > whole)
+
+
+def _spread(raster: NDArray[np.float64], weights: list[float]) -> NDArray[np.float64]:
+    """Each pixel added to those right of it and below, by the weights: patches are square, so one axis goes after the other."""
+    for axis in (0, 1):
+        spread = weights[0] * raster
+        for away, weight in enumerate(weights[1:], 1):
+            ahead, behind = [slice(None), slice(None)], [slice(None), slice(None)]
+            ahead[axis], behind[axis] = slice(away, None), slice(None, -away)
+            spread[tuple(ahead)] += weight * raster[tuple(behind)]
+        raster = spread
+    return raster

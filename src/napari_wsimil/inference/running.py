@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from napari_wsimil.bags.bag import BagView, row_array
+from napari_wsimil.bags.bag import BagView, OneMagnification, row_array
 from napari_wsimil.bags.prefetch import JOIN_SECONDS, TICK
 from napari_wsimil.errors import CancelledError
 
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from napari_wsimil.bags import SlideBag
+    from napari_wsimil.inference.progress import Provisional
+    from napari_wsimil.inference.provisional import Preview
     from napari_wsimil.mil import MILModel, MILOutput
 
 
@@ -42,12 +44,15 @@ class Looked:
         Features are being made now; otherwise the model itself computes.
     seconds
         Time spent on features.
+    provisional
+        A new provisional heatmap, else None.
     """
 
     done: int = 0
     wanted: int = 0
     encoding: bool = False
     seconds: float = 0.0
+    provisional: Provisional | None = None
 
 
 class WatchedBag(BagView):
@@ -59,11 +64,19 @@ class WatchedBag(BagView):
         What answers.
     reports, answers
         To the job, and from it: whether to go on.
+    preview
+        Makes provisional heatmaps; None: nobody wants any.
     """
 
-    def __init__(self, bag: SlideBag, reports: SimpleQueue[Looked | None], answers: SimpleQueue[bool]) -> None:
+    def __init__(
+        self,
+        bag: SlideBag,
+        reports: SimpleQueue[Looked | None],
+        answers: SimpleQueue[bool],
+        preview: Preview | None = None,
+    ) -> None:
         super().__init__(bag)
-        self._slide, self._reports, self._answers = bag, reports, answers
+        self._slide, self._reports, self._answers, self._preview = bag, reports, answers, preview
         self._state = Looked()
 
     def features(self, mpp: float, rows: NDArray[np.int64] | Tensor | None = None) -> Tensor:
@@ -73,9 +86,11 @@ class WatchedBag(BagView):
         wanted = before.wanted + len(chosen)
         with closing(self._slide.encode_steps(mpp, chosen)) as steps:
             for done in steps:
-                self._tell(Looked(before.done + done, wanted, encoding=True, seconds=before.seconds))
-        self._tell(Looked(wanted, wanted, encoding=False, seconds=before.seconds + time.perf_counter() - started))
-        return self._bag.features(mpp, chosen)
+                preview = self._preview
+                new = preview.due(mpp) if preview is not None and 0 < done < len(chosen) else None
+                self._tell(Looked(before.done + done, wanted, True, before.seconds, new))
+        self._tell(Looked(wanted, wanted, False, before.seconds + time.perf_counter() - started))
+        return self._slide.known_features(mpp, chosen)
 
     def _tell(self, state: Looked) -> None:
         self._state = state
@@ -84,17 +99,22 @@ class WatchedBag(BagView):
             raise CancelledError("The prediction was cancelled.")
 
 
-def run_model(network: MILModel, bag: SlideBag) -> Generator[Looked, None, MILOutput]:
-    """Run `network` on `bag`; yields several times a second and returns the output. Closing it stops the work at once.
+def run_model(
+    network: MILModel, bag: SlideBag, *, apart: bool = False, preview: Preview | None = None
+) -> Generator[Looked, None, list[MILOutput]]:
+    """Run `network` on `bag`; yields several times a second. Closing it stops the work at once.
+
+    It returns one output for all magnifications of the bag; or, where it is to look at them `apart`, one for each.
 
     Only a network that is computing, not encoding, is left to end by itself when it takes longer than a second.
     """
     reports: SimpleQueue[Looked | None] = SimpleQueue()
     answers: SimpleQueue[bool] = SimpleQueue()
 
-    def answer() -> MILOutput:
+    def answer() -> list[MILOutput]:
+        watched = WatchedBag(bag, reports, answers, preview)
         with torch.inference_mode():
-            return network(WatchedBag(bag, reports, answers))
+            return [network(OneMagnification(watched, mpp)) for mpp in bag.mpps] if apart else [network(watched)]
 
     pool = ThreadPoolExecutor(1, thread_name_prefix="wsimil-model")
     future = pool.submit(answer)

@@ -5,19 +5,34 @@ from __future__ import annotations
 import time
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor, wait
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Literal, Protocol, TypeVar
 
+from napari_wsimil.annotations import grid_inside, read_outlines
+from napari_wsimil.annotations import inside as patches_inside
+from napari_wsimil.bags import BatchSize, SlideBag
 from napari_wsimil.bags.prefetch import TICK
 from napari_wsimil.errors import CancelledError, SlideError
+from napari_wsimil.inference.devices import BATCHES
 from napari_wsimil.inference.progress import Progress
+from napari_wsimil.patches import StainNormaliser
 from napari_wsimil.slides import Slide, open_slide
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator
+    from collections.abc import Callable, Generator, Mapping, Sequence
     from contextlib import ExitStack
     from pathlib import Path
 
-    from napari_wsimil.bags import SlideBag
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from napari_wsimil.bags import FeatureStore, Focus
+    from napari_wsimil.encoders import Encoder
+    from napari_wsimil.encoders.precision import Precision
+    from napari_wsimil.inference.options import PatchOptions
+    from napari_wsimil.inference.progress import Provisional
+    from napari_wsimil.patches import PatchGrid, PatchSpec, TissueMask
 
 SAME_MPP = 1.02
 """A slide this much coarser than the model's mpp is not worth a word."""
@@ -26,6 +41,8 @@ LARGEST_ENLARGEMENT = 2.0
 """Beyond this, the slide does not show what the model learned to see."""
 
 RATE_WINDOW_SECONDS = 3.0
+
+_NONE: Mapping[str, float] = MappingProxyType({})
 
 Result = TypeVar("Result")
 
@@ -123,6 +140,83 @@ def meanwhile(work: Callable[[], Result], progress: Progress) -> Generator[Progr
         pool.shutdown(wait=False)
 
 
+@dataclass(frozen=True)
+class Computing:
+    """How features are computed; none of it changes what they mean.
+
+    Attributes
+    ----------
+    device
+        "auto" (a GPU where there is one), "cpu", "cuda" or "cuda:1".
+    precision
+        "auto" (half precision where the device is faster with it and the features agree, which is measured), "fp32", "bf16" or
+        "fp16".
+    compiled
+        Let torch.compile make one program of the encoder: a minute at first, some speed later.
+    batch_size
+        Patches at once; None: what suits the device, found while computing.
+    """
+
+    device: str = "auto"
+    precision: Precision | Literal["auto"] = "auto"
+    compiled: bool = False
+    batch_size: int | None = None
+
+    @property
+    def kept_precision(self) -> str | None:
+        """The precision that stored features must have; None for any."""
+        return None if self.precision == "auto" else self.precision
+
+
+def make_bag(
+    slide: Slide,
+    encoder: Encoder,
+    specs: Sequence[PatchSpec],
+    tissue: TissueMask,
+    computing: Computing,
+    options: PatchOptions,
+    *,
+    store: FeatureStore | None,
+    focus: Focus | None = None,
+) -> SlideBag:
+    """Put together the bag of a slide.
+
+    Raises
+    ------
+    SlideError, AnnotationError
+        There is nothing to look at.
+    """
+    size = computing.batch_size
+    batch = BatchSize(size, size, adaptive=False) if size else BatchSize(largest=BATCHES[encoder.device.type])
+    inside = None
+    if options.inside is not None:
+        area = read_outlines(options.inside, slide)
+
+        def inside(grid: PatchGrid) -> NDArray[np.bool_]:
+            if len(grid):
+                grid_inside(grid, area, slide)  # says so where there is none
+            return patches_inside(grid, area)
+
+    stained = None
+    if options.stain != "none":
+        method, colour = options.stain, specs[0].colour
+        stained = lambda: StainNormaliser.fit(slide, tissue, method, colour=colour)  # noqa: E731
+    bag = SlideBag(
+        slide,
+        encoder,
+        specs,
+        tissue=tissue,
+        store=store,
+        batch=batch,
+        inside=inside,
+        stain=stained,
+        focus=focus,
+        tuned=lambda: encoder.tuned(computing.precision, compiled=computing.compiled),
+    )
+    check_tissue(slide, bag)
+    return bag
+
+
 def check_tissue(slide: Slide, bag: SlideBag) -> None:
     """Refuse a slide without a patch to look at."""
     if any(len(bag.grid(mpp)) == 0 for mpp in bag.mpps):
@@ -144,12 +238,19 @@ class Meter:
         self._clock = clock
         self._seen: deque[tuple[float, int]] = deque()
 
-    def progress(self, stage: str, done: int, total: int) -> Progress:
-        """Report that `done` patches of `total` are done."""
+    def progress(
+        self,
+        stage: str,
+        done: int,
+        total: int,
+        rates: Mapping[str, float] = _NONE,
+        provisional: Provisional | None = None,
+    ) -> Progress:
+        """Report that `done` patches of `total` are done, and what else there is to report."""
         now = self._clock()
         self._seen.append((now, done))
         while len(self._seen) > 2 and now - self._seen[1][0] >= RATE_WINDOW_SECONDS:
             self._seen.popleft()
         then, first = self._seen[0]
         rate = (done - first) / (now - then) if now > then else 0.0
-        return Progress(stage, done, total, rate, (total - done) / rate if rate > 0 else None)
+        return Progress(stage, done, total, rate, (total - done) / rate if rate > 0 else None, rates, provisional)

@@ -60,6 +60,10 @@ class Adapted(MILModel):
         """See `MILModel`."""
         return self.network.evidence(AdaptedBag(bag, self.adapter))
 
+    def provisional(self, bag: Bag, step: int) -> Tensor | None:
+        """See `MILModel`."""
+        return self.network.provisional(AdaptedBag(bag, self.adapter), step)
+
     def losses(self, bag: Bag, target: Tensor, class_weights: Tensor | None = None) -> Losses:
         """The network's own."""
         return self.network.losses(AdaptedBag(bag, self.adapter), target, class_weights)

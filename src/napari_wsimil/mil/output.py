@@ -100,6 +100,22 @@ class MILModel(nn.Module):
         """`instance_logits` of all patches, mpp -> (N, C), in training too, for patches with labels; None: there are none."""
         return self(bag).instance_logits
 
+    def provisional(self, bag: Bag, step: int) -> Tensor | None:
+        """Attention over the patches that are encoded so far, to be shown while the others are.
+
+        Parameters
+        ----------
+        bag
+            Shows these patches only, n of them, at one magnification.
+        step
+            Which of the model's magnifications that is, 0 the coarsest.
+
+        Returns
+        -------
+        (n,), sums to 1; None where the method can't tell before it has seen more.
+        """
+        return self(bag).attention.get(bag.mpps[0]) if step == 0 else None
+
     def losses(self, bag: Bag, target: Tensor, class_weights: Tensor | None = None) -> Losses:
         """What to minimise on one bag: cross-entropy of the bag, unless a method has more to say.
 

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
     Mask = NDArray[np.bool_]
 
+_CROSS = ndimage.generate_binary_structure(2, 1)
+
 
 def find_pen(rgb: NDArray[np.uint8], radius: int) -> NDArray[np.bool_]:
     """Where there is pen, or dirt as dark as pen.
@@ -33,8 +35,9 @@ def find_pen(rgb: NDArray[np.uint8], radius: int) -> NDArray[np.bool_]:
     -------
     (H, W) bool.
     """
-    size = (2 * radius + 1, 2 * radius + 1, 1)
-    blurred = ndimage.uniform_filter(rgb.astype(np.float32), size, mode="nearest")
+    # on an image stored plane by plane, the largest of three channels is found ten times as fast
+    blurred = np.moveaxis(np.empty((3, *rgb.shape[:2]), np.float32), 0, -1)
+    ndimage.uniform_filter(rgb.astype(np.float32), (2 * radius + 1, 2 * radius + 1, 1), output=blurred, mode="nearest")
     hsv = rgb2hsv(blurred / 255)
     hue, saturation = hsv[..., 0] * 360, hsv[..., 1]
     pen = _stroke((hue > 70) & (hue < 235) & (saturation > 0.15), (hue > 60) & (hue < 258) & (saturation > 0.05), radius, 12)
@@ -48,17 +51,28 @@ def find_pen(rgb: NDArray[np.uint8], radius: int) -> NDArray[np.bool_]:
 def _red(hue: NDArray[np.float64], saturation: NDArray[np.float64], radius: int) -> Mask:
     """Red pen. Its thin rim is as pink as eosin and told from it by being near a stroke; its halo is warmer than any eosin."""
     warm = (hue < 25) | (hue > 345)
-    core = (saturation > 0.6) & (warm | (hue > 338))
-    return _stroke(core, (saturation > 0.3) & (warm | (hue > 338)), radius, 8) | _stroke(
-        core, (saturation > 0.08) & warm, radius, 25
+    core = _wide((saturation > 0.6) & (warm | (hue > 338)), radius)
+    return _grown(core, (saturation > 0.3) & (warm | (hue > 338)), 8 * radius) | _grown(
+        core, (saturation > 0.08) & warm, 25 * radius
     )
 
 
 def _stroke(core: Mask, rim: Mask, radius: int, reach: int) -> Mask:
     """Cores wide enough to be a stroke, grown through the rim that touches them for up to `reach` radii."""
-    cross = ndimage.generate_binary_structure(2, 1)
-    core = ndimage.binary_opening(core, cross, iterations=radius)
+    return _grown(_wide(core, radius), rim, reach * radius)
+
+
+def _wide(core: Mask, radius: int) -> Mask:
+    """Where a mask is at least as wide as a stroke."""
     if not core.any():
         return core
-    grown: Mask = ndimage.binary_dilation(core, cross, iterations=reach * radius, mask=rim | core)
-    return ndimage.binary_dilation(grown, cross)
+    wide: Mask = ndimage.binary_opening(core, _CROSS, iterations=radius)
+    return wide
+
+
+def _grown(core: Mask, rim: Mask, steps: int) -> Mask:
+    """The core, grown through the rim and once around."""
+    if not core.any():
+        return core
+    grown: Mask = ndimage.binary_dilation(core, _CROSS, iterations=steps, mask=rim | core)
+    return ndimage.binary_dilation(grown, _CROSS)

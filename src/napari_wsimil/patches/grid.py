@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -49,6 +49,10 @@ class PatchGrid:
 
     def __len__(self) -> int:
         return len(self.xy)
+
+    def where(self, kept: NDArray[np.bool_]) -> PatchGrid:
+        """The patches that (N,) `kept` says, in the same order."""
+        return replace(self, xy=self.xy[kept], cells=self.cells[kept], tissue_fraction=self.tissue_fraction[kept])
 
     def children(self, finer: PatchGrid) -> NDArray[np.int64]:
         """Rows of a finer grid that lie in each patch of this one.

@@ -5,8 +5,13 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import asdict, dataclass
+from typing import Literal
 
+from napari_wsimil.errors import SlideError
 from napari_wsimil.slides import Colour, Resampling, check_colour, check_resampling
+
+Normalisation = Literal["none", "macenko", "reinhard"]
+NORMALISATIONS: tuple[Normalisation, ...] = ("none", "macenko", "reinhard")
 
 
 @dataclass(frozen=True)
@@ -28,11 +33,16 @@ class PatchSpec:
         that level at a reduced size first; see `Slide.read_region`.
     colour
         "raw" as stored, or "srgb" by the slide's ICC profile.
+    normalisation
+        "none", or how the slide's stain is brought to a reference, see `StainNormaliser`.
+
+    area
+        Short digest of the regions that patches were kept to, see `annotations.Area`; "" for everywhere.
 
     Raises
     ------
     SlideError
-        There is no such resampling or colour.
+        There is no such resampling, colour or normalisation.
     """
 
     mpp: float
@@ -42,10 +52,13 @@ class PatchSpec:
     tissue_method: str = "hsv-otsu"
     resampling: Resampling = "area"
     colour: Colour = "raw"
+    normalisation: Normalisation = "none"
+    area: str = ""
 
     def __post_init__(self) -> None:
         check_resampling(self.resampling)
         check_colour(self.colour)
+        check_normalisation(self.normalisation)
 
     @property
     def digest(self) -> str:
@@ -55,7 +68,14 @@ class PatchSpec:
             fields[name] = repr(float(fields[name]))
         for name in ("size", "stride"):
             fields[name] = int(fields[name])
-        if self.colour == "raw":
-            # as before colours could be chosen: features and models made then stay valid
-            del fields["colour"]
+        for name, usual in (("colour", "raw"), ("normalisation", "none"), ("area", "")):
+            if fields[name] == usual:
+                # as before there was a choice: features and models made then stay valid
+                del fields[name]
         return hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def check_normalisation(name: str) -> None:
+    """Raise `SlideError` for what is no way to normalise a stain."""
+    if name not in NORMALISATIONS:
+        raise SlideError(f"There is no stain normalisation {name!r}; choose one of {', '.join(NORMALISATIONS)}.")

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 
     from napari_wsimil.slides import Slide
 
+EVERYWHERE = "none"
+"""The method that looks for no tissue: every place of the slide counts as some."""
+
 _LONG_SIDE = 1500
 _FINEST_MPP, _COARSEST_MPP = 8.0, 16.0
 
@@ -88,13 +91,16 @@ def find_tissue(slide: Slide, method: str = "hsv-otsu") -> TissueMask:
     Parameters
     ----------
     method
-        "hsv-otsu" leaves pen marks and grey or black artefacts out; "otsu" is the plain threshold of brightness.
+        "hsv-otsu" leaves pen marks and grey or black artefacts out; "otsu" is the plain threshold of brightness; "none" takes
+        the whole slide, without reading it.
 
     Raises
     ------
     SlideError
         There is no such method, or the slide can't be read.
     """
+    if method == EVERYWHERE:
+        return TissueMask(np.ones((1, 1), np.bool_), (float(slide.width), float(slide.height)), None, method)
     detect = detector(method)
     downsample = _overview_downsample(slide)
     columns, rows = max(1, math.ceil(slide.width / downsample)), max(1, math.ceil(slide.height / downsample))

@@ -2,7 +2,7 @@
 
 from napari_wsimil.slides._cache import CacheInfo, cache_info, set_cache_limit
 from napari_wsimil.slides._colour import COLOURS, Colour, check_colour
-from napari_wsimil.slides._open import whole_slide
+from napari_wsimil.slides._open import slide_kind, whole_slide
 from napari_wsimil.slides._reader import RESAMPLINGS, Resampling, check_resampling
 from napari_wsimil.slides._window import Box
 from napari_wsimil.slides.backends.base import Level
@@ -23,5 +23,6 @@ __all__ = [
     "check_resampling",
     "open_slide",
     "set_cache_limit",
+    "slide_kind",
     "whole_slide",
 ]

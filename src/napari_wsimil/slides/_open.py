@@ -12,7 +12,7 @@ from napari_wsimil.slides.backends.dicom import DicomBackend
 from napari_wsimil.slides.backends.dicom_series import is_dicom
 from napari_wsimil.slides.backends.ngff import is_ome_zarr, zarr_root
 from napari_wsimil.slides.backends.ome_zarr import OmeZarrBackend
-from napari_wsimil.slides.backends.openslide import OpenSlideBackend, mirax_file
+from napari_wsimil.slides.backends.openslide import OpenSlideBackend, is_openslide, mirax_file
 from napari_wsimil.slides.backends.tiff import TiffBackend, is_tiff
 
 if TYPE_CHECKING:
@@ -91,6 +91,15 @@ def open_backend(path: Path, backend: str | None = None) -> tuple[Backend, list[
 def whole_slide(path: Path) -> Path:
     """What is meant by a part of a slide: the root of an OME-Zarr for its metadata file, the .mrxs for its folder."""
     return zarr_root(path) or mirax_file(path) or path
+
+
+def slide_kind(path: Path) -> str | None:
+    """Name of the backend that would open a file or folder, by its first bytes; None for what is no slide or can't be read."""
+    try:
+        name = next((name for name, known in FORMATS.items() if known.accepts(path)), None)
+        return None if name == "openslide" and not is_openslide(path) else name
+    except OSError:
+        return None
 
 
 def _check_exists(path: Path) -> None:

@@ -10,7 +10,6 @@ from qtpy.QtCore import QSize, Qt, Signal  # type: ignore[attr-defined]
 from qtpy.QtWidgets import (
     QFrame,
     QHBoxLayout,
-    QProgressBar,
     QPushButton,
     QScrollArea,
     QSpinBox,
@@ -21,17 +20,22 @@ from qtpy.QtWidgets import (
 from napari_wsimil.errors import WsimilError
 from napari_wsimil.widgets.export_dialog import ask_where, save_as
 from napari_wsimil.widgets.job import Failure, Job, prediction_steps
+from napari_wsimil.widgets.kept_features import KeptFeatures
 from napari_wsimil.widgets.layers import TOP_REGIONS
+from napari_wsimil.widgets.live import LIVE_SECONDS, LiveHeatmap
+from napari_wsimil.widgets.looking import Looking
 from napari_wsimil.widgets.model_chooser import ModelChooser
-from napari_wsimil.widgets.parts import Fold, colour_as_error, follow, form, say, text_label
+from napari_wsimil.widgets.parts import WIDEST_OPTION, Fold, colour_as_error, follow, form, heading, say, text_label
+from napari_wsimil.widgets.progress_area import ProgressArea
 from napari_wsimil.widgets.result_panel import ResultPanel
 from napari_wsimil.widgets.results import fly_to, prediction_on, show_prediction
+from napari_wsimil.widgets.run_options import RunOptions
 from napari_wsimil.widgets.slide_chooser import SlideChooser
 from napari_wsimil.widgets.slide_view import watch
-from napari_wsimil.widgets.words import progress_text
 
 if TYPE_CHECKING:
     from napari_wsimil.inference import Progress, SlidePrediction
+    from napari_wsimil.widgets.job import Report
 
 TELL_SECONDS = 0.25
 """Time between two reports: each makes Qt compose the window anew with its canvas, which takes cores from the encoder."""
@@ -54,7 +58,7 @@ class SlideAnalysis(QWidget):
     progressed = Signal(object)
     ended = Signal(object)
     steps = staticmethod(prediction_steps)
-    """What Predict runs: a generator function of slide, model name and device."""
+    """What Predict runs: a generator function of slide, model name and the keywords of `prediction_steps`."""
 
     # napari hands over its viewer by this name; it can't read an annotation that is a string.
     def __init__(self, napari_viewer: Any) -> None:
@@ -62,16 +66,19 @@ class SlideAnalysis(QWidget):
         self._viewer = napari_viewer
         self._job: Job | None = None
         self._running_on = ""
+        self._live = LiveHeatmap(napari_viewer)
+        self._looking = Looking(napari_viewer, self)
         self._told = (0.0, "")
         self._shown: tuple[SlidePrediction | None, int] = (None, 0)
         self.slides = SlideChooser(napari_viewer)
         self.models = ModelChooser()
+        self.options = RunOptions(napari_viewer)
+        self.kept = KeptFeatures()
         self.top = QSpinBox()
         self.share = QSpinBox()
         self.predict_button = QPushButton("Predict")
         self.cancel_button = QPushButton("Cancel")
-        self.bar = QProgressBar()
-        self.progress_label = text_label()
+        self.progress = ProgressArea()
         self.message = text_label()
         self.result = ResultPanel()
         self._name_parts()
@@ -107,11 +114,17 @@ class SlideAnalysis(QWidget):
         layer, slide = self.slides.layer, self.slides.slide
         if layer is None or slide is None or self.running:
             return
+        try:
+            settings = {**self.options.settings(layer), "keep_bytes": self.kept.keep_bytes}
+        except WsimilError as error:
+            self._complain(str(error))
+            return
         say(self.message, "")
-        self.bar.setRange(0, 0)
-        self.progress_label.setText("Starting")
+        self.progress.start()
         self._running_on, self._told = str(layer.unique_id), (0.0, "")
-        self._job = Job(self.steps(slide, self.models.model, self.models.device), self._show_progress, self._end, self)
+        self._live.begin(layer, self.models.model_id)
+        settings |= {"device": self.models.device, "focus": self._looking.begin(layer), "provisional": LIVE_SECONDS}
+        self._job = Job(self.steps(slide, self.models.model, **settings), slide.mpp, self._show_report, self._end, self)
         self._follow_state()
 
     def cancel(self) -> None:
@@ -119,7 +132,8 @@ class SlideAnalysis(QWidget):
         if self._job is not None:
             self._job.cancel()
             self.cancel_button.setEnabled(False)
-            self.progress_label.setText("Stopping")
+            self.progress.stop()
+            self._live.end()
 
     def export(self, path: str) -> None:
         """Save the chosen slide's prediction; the suffix of `path` chooses the format."""
@@ -131,7 +145,7 @@ class SlideAnalysis(QWidget):
             self._complain(str(error))
         else:
             say(self.message, "")
-            say(self.progress_label, f"Saved {written.name}")
+            self.progress.tell(f"Saved {written.name}")
 
     def _name_parts(self) -> None:
         self.predict_button.setObjectName("predict")
@@ -142,8 +156,6 @@ class SlideAnalysis(QWidget):
         self.cancel_button.setObjectName("cancel")
         self.cancel_button.setMinimumHeight(34)
         self.message.setObjectName("message")
-        self.bar.setTextVisible(False)
-        self.bar.setFixedHeight(12)
         self.top.setRange(0, 100)
         self.top.setValue(TOP_REGIONS)
         self.share.setRange(0, 100)
@@ -164,9 +176,8 @@ class SlideAnalysis(QWidget):
         buttons.addWidget(self.predict_button, 2)
         buttons.addWidget(self.cancel_button, 1)
         column.addLayout(buttons)
-        for part in (self.bar, self.progress_label, self.message):
+        for part in (self.progress, self.message, self.result):
             column.addWidget(part)
-        column.addWidget(self.result)
         column.addStretch(1)
         area = QScrollArea()
         area.setWidgetResizable(True)
@@ -180,7 +191,12 @@ class SlideAnalysis(QWidget):
 
     def _options(self) -> Fold:
         inside = QWidget()
-        inside.setLayout(form([("Top regions", self.top), ("Exported patches", self.share)]))
+        column = QVBoxLayout(inside)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.addWidget(self.options)
+        column.addWidget(self.kept)
+        column.addWidget(heading("Result"))
+        column.addLayout(form([("Top regions", self.top), ("Exported patches", self.share)], WIDEST_OPTION))
         return Fold("Options", inside)
 
     def _connect(self) -> None:
@@ -209,8 +225,7 @@ class SlideAnalysis(QWidget):
         slide = self.slides.slide
         self.predict_button.setEnabled(slide is not None and slide.mpp is not None and not self.running)
         self.cancel_button.setEnabled(self.running)
-        self.bar.setVisible(self.running)
-        self.progress_label.setVisible(self.running)
+        self.kept.set_running(self.running)
 
     def _show_result(self, _: Any = None) -> None:
         """Fill the result panel, where it shows something else."""
@@ -221,15 +236,20 @@ class SlideAnalysis(QWidget):
             self.result.show_prediction(prediction, self.top.value())
         self._shown = (prediction, self.top.value())
 
+    def _show_report(self, report: Report) -> None:
+        """Show a new heatmap at once, and a new stage, and more of the same a few times a second."""
+        if not self.cancel_button.isEnabled():
+            return
+        if report.drawn is not None:
+            self._live.show(report.drawn)
+        self._show_progress(report.progress)
+
     def _show_progress(self, progress: Progress) -> None:
-        """Tell a new stage at once, and more of the same a few times a second."""
         told, stage = self._told
         now = monotonic()
-        if self.cancel_button.isEnabled() and (progress.stage != stage or now - told >= TELL_SECONDS):
+        if progress.stage != stage or now - told >= TELL_SECONDS:
             self._told = (now, progress.stage)
-            self.bar.setRange(0, progress.total)
-            self.bar.setValue(progress.done)
-            self.progress_label.setText(progress_text(progress))
+            self.progress.show_progress(progress, self._live.shown)
             self.progressed.emit(progress)
 
     def _stop_without_slide(self, _: Any = None) -> None:
@@ -239,15 +259,16 @@ class SlideAnalysis(QWidget):
     def _end(self, outcome: Any) -> None:
         """Take the result of a job that has ended, on the GUI thread."""
         self._job = None
+        self._looking.end()
         self._follow_state()
-        if outcome is None:
-            say(self.progress_label, "Stopped.")
-        elif isinstance(outcome, Failure):
+        self.progress.tell("Stopped." if outcome is None else "")
+        if isinstance(outcome, Failure):
             self._complain(outcome.sentence)
             if outcome.error is not None:
                 notification_manager.dispatch(Notification.from_exception(outcome.error))
-        else:
+        elif outcome is not None:
             show_prediction(self._viewer, outcome, self.top.value())
+        self._live.end()
         self.ended.emit(outcome)
 
     def _complain(self, sentence: str) -> None:

@@ -6,13 +6,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_wsimil.inference.prediction import PatchScores
 from napari_wsimil.widgets.layers import slide_mpp
 from napari_wsimil.widgets.place import place_text
 from napari_wsimil.widgets.slide_layer import facts
 from napari_wsimil.widgets.words import share
 
 if TYPE_CHECKING:
-    from napari_wsimil.inference import PatchScores, SlidePrediction
+    from napari_wsimil.inference import SlidePrediction
 
 
 class PatchFinder:
@@ -53,14 +54,55 @@ class PatchFinder:
         return f"{name} {share(float(number))}"
 
 
-class Lookup:
-    """The patches of one grid by position, with the rank of each (1: highest)."""
+class ProvisionalFinder:
+    """Says what is known so far of the patch at a point of a slide that is being predicted.
 
-    def __init__(self, scores: PatchScores) -> None:
+    Parameters
+    ----------
+    scores
+        Attention of all patches of one magnification, NaN where not known yet.
+    before
+        The finder of an earlier state, which knows already where the patches are.
+    """
+
+    def __init__(self, scores: PatchScores, before: ProvisionalFinder | None = None) -> None:
+        self._lookup: Lookup = Lookup(scores, before._lookup if before is not None else None)
+        self._known = int(np.isfinite(scores.values).sum())
+
+    def describe(self, x: float, y: float) -> str:
+        """One line about the level-0 pixel (x, y); "" where no patch is.
+
+        For example "Attention 0.012 so far (rank 3 of the 320 patches encoded)".
+        """
+        row = self._lookup.row(x, y)
+        if row is None:
+            return ""
+        value = self._lookup.scores.values[row]
+        if not np.isfinite(value):
+            return "Not encoded yet"
+        return f"Attention {value:.3g} so far (rank {self._lookup.ranks[row]:,} of the {self._known:,} patches encoded)"
+
+
+class Lookup:
+    """The patches of one grid by position, with the rank of each (1: highest).
+
+    Parameters
+    ----------
+    scores
+        One score for each patch, or one for each class.
+    before
+        Of other scores; where the patches are the same, they are not sorted anew.
+    """
+
+    def __init__(self, scores: PatchScores, before: Lookup | None = None) -> None:
         from scipy.spatial import cKDTree  # takes 0.4 s, and opening a slide must not
 
         self.scores = scores
-        self._tree = cKDTree(scores.xy + scores.size_level0 / 2) if len(scores) else None
+        self._tree: Any = None
+        if before is not None and np.array_equal(before.scores.xy, scores.xy):
+            self._tree = before._tree
+        elif len(scores):
+            self._tree = cKDTree(scores.xy + scores.size_level0 / 2)
         values = scores.values if scores.values.ndim == 1 else scores.values[:, 0]
         self.ranks = np.empty(len(scores), np.int64)
         self.ranks[np.argsort(-values, kind="stable")] = np.arange(1, len(scores) + 1)
@@ -119,26 +161,35 @@ class CursorText:
 
     def __init__(self, viewer: Any) -> None:
         self._viewer = viewer
-        self._finder: tuple[Any, PatchFinder] | None = None
+        self._finder: tuple[Any, PatchFinder | ProvisionalFinder] | None = None
 
     def text(self) -> str:
         """The line for the cursor's present place; "" where no shown prediction has a patch."""
-        prediction = self._prediction()
-        if prediction is None:
+        source, mpp = self._source()
+        if source is None:
             return ""
-        if self._finder is None or self._finder[0] is not prediction:
-            self._finder = (prediction, PatchFinder(prediction))
-        mx, my = slide_mpp(prediction) or (1.0, 1.0)
+        if self._finder is None or self._finder[0] is not source:
+            self._finder = (source, self._found_in(source))
+        mx, my = mpp or (1.0, 1.0)
         y, x = self._viewer.cursor.position[-2:]
         # napari's pixel 0 has its centre at 0, its corner at -0.5.
         return self._finder[1].describe(x / mx + 0.5, y / my + 0.5)
 
-    def _prediction(self) -> SlidePrediction | None:
-        """Of the active layer, else of the topmost layer that is shown."""
+    def _found_in(self, source: SlidePrediction | PatchScores) -> PatchFinder | ProvisionalFinder:
+        """Attention on its own, without a prediction around it, is a state of a running job."""
+        if not isinstance(source, PatchScores):
+            return PatchFinder(source)
+        before = self._finder[1] if self._finder is not None else None
+        return ProvisionalFinder(source, before if isinstance(before, ProvisionalFinder) else None)
+
+    def _source(self) -> tuple[SlidePrediction | PatchScores | None, tuple[float, float] | None]:
+        """What the active layer, else the topmost layer that is shown, tells of patches; and the slide's (x, y) pixel size."""
         active = self._viewer.layers.selection.active
         shown = [layer for layer in reversed(self._viewer.layers) if layer.visible]
         for layer in ([active] if active is not None else []) + shown:
-            found = facts(layer).get("prediction")
-            if found is not None:
-                return found
-        return None
+            found = facts(layer)
+            if "prediction" in found:
+                return found["prediction"], slide_mpp(found["prediction"])
+            if "provisional" in found:
+                return found["provisional"], found["slide_mpp"]
+        return None, None

@@ -87,26 +87,33 @@ def _tag(prediction: SlidePrediction, kind: str, mpp: float | None = None) -> di
 
 
 def _named(prediction: SlidePrediction, what: str, mpp: float | None = None, among: int = 1) -> str:
-    scale = f" at {mpp:g} µm/px" if mpp is not None and among > 1 else ""
-    return f"{what}{scale} – {model_name(prediction)}"
+    return layer_name(what, model_name(prediction), mpp if among > 1 else None)
 
 
-def _raster(prediction: SlidePrediction, scores: PatchScores) -> tuple[NDArray[np.float32], dict[str, Any]]:
-    """Heatmap values and where they lie."""
+def layer_name(what: str, model: str, mpp: float | None) -> str:
+    """What a layer of a model is called; `mpp` where layers of several magnifications must be told apart."""
+    scale = f" at {mpp:g} µm/px" if mpp is not None else ""
+    return f"{what}{scale} – {model}"
+
+
+def placed(scores: PatchScores, mpp: tuple[float, float] | None) -> tuple[NDArray[np.float32], dict[str, Any]]:
+    """Heatmap values of patches, and where they lie on a slide of `mpp` (x, y) µm per level-0 pixel."""
     spread = heatmap(scores)
-    mpp = slide_mpp(prediction)
     scale, translate = spread.scale_translate(mpp or (1.0, 1.0))
     options = {"scale": scale, "translate": translate, "units": placement(mpp)["units"], "axis_labels": ("y", "x")}
     return spread.values, {**options, "interpolation2d": "nearest", "blending": "translucent"}
 
 
+def attention_look(values: NDArray[np.float32]) -> dict[str, Any]:
+    """How a layer of attention is coloured."""
+    return {"colormap": attention_colormap(), "contrast_limits": contrast(values), "opacity": 0.55}
+
+
 def _attention_layer(prediction: SlidePrediction, mpp: float) -> LayerData:
-    values, options = _raster(prediction, prediction.attention[mpp])
+    values, options = placed(prediction.attention[mpp], slide_mpp(prediction))
+    options |= attention_look(values)
     options |= {
         "name": _named(prediction, "Attention", mpp, len(prediction.attention)),
-        "colormap": attention_colormap(),
-        "contrast_limits": contrast(values),
-        "opacity": 0.55,
         "metadata": _tag(prediction, "attention", mpp),
     }
     return values, options, "image"
@@ -117,7 +124,7 @@ def _instance_layer(prediction: SlidePrediction, mpp: float) -> LayerData:
     scores = prediction.instances[mpp]
     if scores.values.ndim == 2:
         scores = scores.column(prediction.classes.index(prediction.positive_class))
-    values, options = _raster(prediction, scores)
+    values, options = placed(scores, slide_mpp(prediction))
     what = f"{prediction.positive_class.capitalize()} probability"
     options |= {
         "name": _named(prediction, what, mpp, len(prediction.instances)),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -43,6 +44,7 @@ class ModelChooser(QWidget):
         self.device_combo = narrow_combo("device")
         self.caveat = text_label()
         self._chosen = 0
+        self._ids: dict[str, str] = {}
         self._lay_out()
         self._fill_models([("Bundled model", "bundled", None)])
         self._fill_devices()
@@ -55,6 +57,11 @@ class ModelChooser(QWidget):
     def model(self) -> str:
         """Name or folder of the chosen model, for `load_model`."""
         return str(self.model_combo.currentData())
+
+    @property
+    def model_id(self) -> str:
+        """What the chosen model calls itself, as its layers do; its title in the list where that is not known yet."""
+        return self._ids.get(self.model) or _id_in(self.model) or self.model_combo.currentText()
 
     @property
     def device(self) -> str:
@@ -107,6 +114,7 @@ class ModelChooser(QWidget):
     def _found(self, result: tuple[Sequence[Any], str]) -> None:
         """Complete both lists with what the survey found."""
         models, kind = result
+        self._ids = {model.name: model.spec.id for model in models if model.spec is not None}
         if kind == "cpu":
             self._offer_gpu(None, "PyTorch finds no GPU on this computer.")
         else:
@@ -139,3 +147,11 @@ class ModelChooser(QWidget):
 
 def _title(model: Any) -> str:
     return str((model.spec.title or model.spec.id) if model.spec is not None else Path(model.name).name)
+
+
+def _id_in(folder: str) -> str:
+    """What a package in a folder calls itself; "" where it is broken, which Predict tells."""
+    try:
+        return str(json.loads((Path(folder) / "model.json").read_text("utf-8"))["id"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return ""

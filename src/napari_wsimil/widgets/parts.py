@@ -30,6 +30,7 @@ ARROW_ROOM = 34
 """Width in px that a combobox keeps for its arrow and margins."""
 
 WIDEST_LABEL = "Top regions"
+WIDEST_OPTION = "Exported patches"
 
 
 def text_label(text: str = "") -> QLabel:
@@ -66,16 +67,26 @@ def narrow_combo(name: str) -> QComboBox:
     return combo
 
 
-def form(rows: Sequence[tuple[str, Any]]) -> QFormLayout:
-    """Rows of a label and a widget or layout, with labels of one width in all forms of the dock."""
+def form(rows: Sequence[tuple[str, Any]], widest: str = WIDEST_LABEL) -> QFormLayout:
+    """Rows of a label and a widget or layout, with labels of one width in all forms of the dock that have the same `widest`."""
     layout = QFormLayout()
     layout.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
     layout.setContentsMargins(0, 0, 0, 0)
     for text, field in rows:
         label = QLabel(text)
-        label.setMinimumWidth(label.fontMetrics().horizontalAdvance(WIDEST_LABEL) + 8)
+        # napari's style gives a label a larger font when it is shown
+        label.setMinimumWidth(round(1.1 * label.fontMetrics().horizontalAdvance(widest)) + 8)
         layout.addRow(label, field)
     return layout
+
+
+def heading(text: str) -> QLabel:
+    """A line in bold above what belongs together."""
+    label = QLabel(text)
+    font = label.font()
+    font.setBold(True)
+    label.setFont(font)
+    return label
 
 
 class Fold(QWidget):

@@ -25,6 +25,11 @@ def preferences() -> Any:
     return get_plugin_settings("napari-wsimil").slides
 
 
+def feature_preferences() -> Any:
+    """The settings about features: `keep`, whether they are kept, and `most_gb`, how much of them at most."""
+    return get_plugin_settings("napari-wsimil").features
+
+
 def colour_for(slide: Slide) -> Colour:
     """The chosen colours as `Slide.pyramid` names them; as scanned, and a warning, where its profile is no good."""
     if preferences().colours != SRGB:

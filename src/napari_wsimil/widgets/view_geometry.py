@@ -38,6 +38,31 @@ def view_corners(viewer: Any, layer: Any) -> Floats | None:
     return data[:, ::-1] + 0.5
 
 
+def on_slide(viewer: Any, layer: Any, slide_layer: Any, points: Floats) -> Floats:
+    """Where points of another layer lie on a slide, however the two are placed, scaled or turned.
+
+    Parameters
+    ----------
+    points
+        (n, 2) float (row, column) in the data of `layer`; of a layer with more axes, the last two.
+
+    Returns
+    -------
+    (n, 2) float (x, y) in level-0 pixels.
+    """
+    ahead = np.zeros(layer.ndim - 2)
+
+    def place(point: tuple[float, float]) -> Floats:
+        world = np.asarray(layer.data_to_world((*ahead, *point)))[-2:] * _units(viewer, layer)
+        return np.asarray(slide_layer.world_to_data(world / _units(viewer, slide_layer)))[-2:]
+
+    # All of it is affine: where the origin and the two axes go tells where everything goes.
+    origin, down, right = place((0.0, 0.0)), place((1.0, 0.0)), place((0.0, 1.0))
+    data = origin + np.asarray(points, float) @ np.array([down - origin, right - origin])
+    # napari puts the centre of pixel 0 at 0.
+    return data[:, ::-1] + 0.5
+
+
 def centre_on(viewer: Any, layer: Any, x: float, y: float) -> None:
     """Put the level-0 pixel (x, y) of a slide layer into the middle of the canvas; the zoom stays."""
     plane = np.asarray(layer.data_to_world((y - 0.5, x - 0.5))) * _units(viewer, layer)

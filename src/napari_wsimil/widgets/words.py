@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from napari_wsimil.inference import Progress, SlidePrediction
 
 
@@ -39,6 +41,23 @@ def progress_text(progress: Progress) -> str:
         parts.append(f"{duration(progress.seconds_left)} left")
     # A line may break between the parts, not between a number and its unit.
     return " · ".join([progress.stage + count, *(part.replace(" ", "\N{NO-BREAK SPACE}") for part in parts)])
+
+
+WORK = ("read", "encode", "write")
+"""The parts of a job, in the order of the data."""
+
+
+def rates_text(rates: Mapping[str, float]) -> str:
+    """For example "Read 820/s, encode 33/s (limits), write 5,000/s"; "" where nothing is known."""
+    known = {what: rates[what] for what in WORK if rates.get(what, 0) > 0}
+    slowest = min(known, key=lambda what: known[what]) if len(known) > 1 else ""
+    parts = [f"{what} {_per_second(rate)}{' (limits)' if what == slowest else ''}" for what, rate in known.items()]
+    text = ", ".join(part.replace(" ", "\N{NO-BREAK SPACE}").replace("/", "/\N{WORD JOINER}") for part in parts)
+    return text[:1].upper() + text[1:]
+
+
+def _per_second(rate: float) -> str:
+    return f"{rate:,.0f}/s" if rate >= 10 else f"{rate:.1f}/s"
 
 
 def cost_text(prediction: SlidePrediction) -> str:

@@ -6,13 +6,13 @@ from copy import deepcopy
 from typing import TYPE_CHECKING, Literal, Self
 
 import numpy as np
-import torch
 
 from napari_wsimil.encoders._encoder import Encoder, EncoderSpec
 from napari_wsimil.encoders.foreign.pixels import PixelSpec, fitted
 from napari_wsimil.errors import ModelError
 
 if TYPE_CHECKING:
+    import torch
     from torch import Tensor, nn
 
 SMALLEST, LARGEST = 32, 4096
@@ -73,18 +73,15 @@ class ForeignEncoder(Encoder):
         """Whether it takes patches of this side in pixels."""
         return SMALLEST <= side <= LARGEST
 
-    def to(self, device: str | torch.device) -> Self:
-        """Return this encoder on `device`; itself where it is there already."""
-        if torch.device(device) == self.device:
-            return self
+    def _moved(self, device: str | torch.device) -> Self:
         return type(self)(self.spec, self._on(device), self.digest, device)
 
     def _on(self, device: str | torch.device) -> nn.Module:
         """Return a network that can be moved to the device, or is there already."""
         return deepcopy(self._network)
 
-    def _placed(self, pixels: Tensor) -> Tensor:
-        return fitted(pixels, self.spec.pixels).to(self.device)
+    def _fitted(self, pixels: Tensor) -> Tensor:
+        return fitted(pixels, self.spec.pixels)
 
     def _check(self, shape: tuple[int, ...], dtype: object) -> None:
         if len(shape) != 4 or shape[1] != shape[2] or shape[3] != 3 or dtype != np.uint8 or not self.takes(shape[1]):

@@ -75,7 +75,9 @@ class ProgramNetwork(nn.Module):
 
 
 class ProgramEncoder(ForeignEncoder):
-    """An encoder around a program."""
+    """An encoder around a program, whose weights can't be changed."""
+
+    weights_fixed = True
 
     def _on(self, device: str | torch.device) -> nn.Module:
         path = Path(self.spec.source)

@@ -137,6 +137,12 @@ class ZoomMIL(MILModel):
         steps = enumerate(bag.mpps)
         return {mpp: self._judged(self.embed[step](bag.features(mpp).to(device))) for step, mpp in steps}
 
+    def provisional(self, bag: Bag, step: int) -> Tensor:
+        """See `MILModel`: each magnification has an attention of its own."""
+        features = bag.features(bag.mpps[0]).to(self.classifier.weight.device)
+        pooled = attention_pool(lambda part: self._both(step, part), features)
+        return pooled.weights[:, 0]
+
     def _judged(self, embedded: Tensor) -> Tensor:
         """(n, C) evidence of patches by their embeddings (n, hidden)."""
         return nn.functional.linear(embedded, self.classifier.weight) + self.classifier.bias / len(self.embed)

@@ -198,6 +198,14 @@ def _on_white(image: Image.Image) -> NDArray[np.uint8] | None:
     return over
 
 
+def is_openslide(path: Path) -> bool:
+    """Whether OpenSlide knows the format of a file, by its content."""
+    try:
+        return openslide.OpenSlide.detect_format(path) is not None
+    except (openslide.OpenSlideError, OSError, ValueError):
+        return False
+
+
 def mirax_file(folder: Path) -> Path | None:
     """The .mrxs file that the folder of its data belongs to; None for any other path."""
     if not folder.is_dir() or not (folder / "Slidedat.ini").is_file():

@@ -10,6 +10,7 @@ from napari_wsimil.bags import FeatureBag, FeatureStore
 from napari_wsimil.bags.feature_files import read_features
 from napari_wsimil.errors import SlideError, TrainingError
 from napari_wsimil.inference.extraction import Extraction, extract_steps
+from napari_wsimil.inference.steps import Computing
 from napari_wsimil.training.bag_sets.base import NamedBags
 from napari_wsimil.training.bag_sets.files import with_places
 
@@ -64,7 +65,7 @@ class SlideBags(NamedBags):
     ) -> None:
         super().__init__([case.name for case in cases], targets)
         self._cases = tuple(cases)
-        self._encoder, self._specs, self._device = encoder, tuple(specs), device
+        self._encoder, self._specs, self._computing = encoder, tuple(specs), Computing(device)
         self._store = FeatureStore(store)
         self._on_progress = on_progress
         self._extracted: dict[int, Extraction] = {}
@@ -97,7 +98,7 @@ class SlideBags(NamedBags):
         case = self._cases[row]
         try:
             self._extracted[row] = yield from extract_steps(
-                case.path, self._encoder, self._specs, self._store, device=self._device, slide_mpp=case.mpp
+                case.path, self._encoder, self._specs, self._store, computing=self._computing, slide_mpp=case.mpp
             )
         except SlideError as error:
             raise TrainingError(f"{error} (slide {case.name} of the manifest)") from error

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from napari_wsimil.annotations import read_annotations
+from napari_wsimil.annotations.coverage import unmatched
 from napari_wsimil.bags.feature_files import read_origin
 from napari_wsimil.errors import TrainingError
 from napari_wsimil.slides import open_slide
-from napari_wsimil.training.annotations import read_annotations
-from napari_wsimil.training.annotations.coverage import unmatched
 from napari_wsimil.training.bag_sets.kinds import kind_of_cases
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from napari_wsimil.training.annotations import Annotations
+    from napari_wsimil.annotations import Annotations
     from napari_wsimil.training.data.manifest import Case
 
 

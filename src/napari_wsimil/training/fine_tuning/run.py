@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_wsimil.packages import Model, load_model
-from napari_wsimil.training.annotations import AnnotatedBags
 from napari_wsimil.training.bag_sets import KeptBags
+from napari_wsimil.training.bag_sets.annotated import AnnotatedBags
 from napari_wsimil.training.extras import require_train_extra
 from napari_wsimil.training.fine_tuning.freezing import changed_count, tunable
 from napari_wsimil.training.fine_tuning.plan import FineTuningPlan
@@ -27,7 +27,7 @@ from napari_wsimil.training.trainer import Trainer
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Mapping, Sequence
 
-    from napari_wsimil.training.annotations import Annotations
+    from napari_wsimil.annotations import Annotations
     from napari_wsimil.training.bag_sets import BagSet
     from napari_wsimil.training.events import Event, EventLog
     from napari_wsimil.training.fine_tuning.settings import LearnFrom, Tune

@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from napari_wsimil.errors import TrainingError
-from napari_wsimil.training.annotations import AnnotatedBags
-from napari_wsimil.training.annotations.bags import allowed_by
 from napari_wsimil.training.bag_sets import NamedBags
+from napari_wsimil.training.bag_sets.annotated import AnnotatedBags, allowed_by
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

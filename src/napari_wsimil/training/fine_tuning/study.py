@@ -19,8 +19,8 @@ from napari_wsimil.training.runs.sources import source_of
 from napari_wsimil.training.runs.study import Study
 
 if TYPE_CHECKING:
+    from napari_wsimil.annotations import Annotations
     from napari_wsimil.packages import Model, ModelSpec
-    from napari_wsimil.training.annotations import Annotations
     from napari_wsimil.training.data.manifest import Case, Manifest
     from napari_wsimil.training.data.splits import Split
     from napari_wsimil.training.fine_tuning.plan import FineTuningPlan

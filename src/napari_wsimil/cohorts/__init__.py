@@ -1,0 +1,31 @@
+"""Many slides: found in folders, lists and manifests, predicted or extracted on Dask, resumable, each done exactly once."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from napari_wsimil.cohorts.events import CohortEvent
+    from napari_wsimil.cohorts.jobs import extract_cohort, predict_cohort
+    from napari_wsimil.cohorts.records import Record
+    from napari_wsimil.cohorts.running import CohortResult
+    from napari_wsimil.cohorts.slides import CohortSlide, find_slides
+
+_HOMES = {
+    "CohortEvent": "events",
+    "CohortResult": "running",
+    "CohortSlide": "slides",
+    "Record": "records",
+    "extract_cohort": "jobs",
+    "find_slides": "slides",
+    "predict_cohort": "jobs",
+}
+
+__all__ = ["CohortEvent", "CohortResult", "CohortSlide", "Record", "extract_cohort", "find_slides", "predict_cohort"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)

@@ -1,0 +1,153 @@
+"""Which slides are meant: slide files, folders to search, lists and manifests."""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from napari_wsimil.errors import SlideError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+LISTS = frozenset({".txt"})
+MANIFESTS = frozenset({".csv", ".tsv"})
+SLIDE_ONLY = frozenset({".svs", ".ndpi", ".scn", ".mrxs", ".bif", ".czi", ".vms", ".vmu", ".svslide", ".qptiff"})
+"""Suffixes that nothing but slides has: such a file counts even where its content says nothing, so that it is reported."""
+_UNFIT_FOR_NAMES = re.compile(r'[\x00-\x1f\\/:*?"<>|]+')
+
+
+@dataclass(frozen=True)
+class CohortSlide:
+    """One slide of a cohort.
+
+    Attributes
+    ----------
+    name
+        Unique in the cohort, whatever the case of its letters; its files are called so.
+    path
+        Slide file or folder, absolute.
+    mpp
+        µm per pixel of level 0 where the manifest tells them, or None.
+    """
+
+    name: str
+    path: Path
+    mpp: float | None = None
+
+
+def find_slides(given: str | Path | Sequence[str | Path], known: Mapping[Path, str] | None = None) -> tuple[CohortSlide, ...]:
+    """Find the slides that are meant, each once, with unique names.
+
+    Parameters
+    ----------
+    given
+        Slides, folders (searched with all that is below; a folder that is a DICOM series or an OME-Zarr is one slide), lists
+        (.txt, a path in each line, relative to the list; what follows a # at the start of a line is left out) and manifests
+        (.csv, .tsv).
+
+    Raises
+    ------
+    SlideError
+        A folder or list can't be read, or there is no slide in it.
+    TrainingError
+        A manifest has a fault; the sentence tells the line.
+    """
+    sources = [given] if isinstance(given, str | Path) else list(given)
+    found: dict[Path, CohortSlide] = {}
+    for source in sources:
+        for slide in _meant_by(Path(source).expanduser().absolute()):
+            found.setdefault(slide.path, slide)
+    return named_slides(list(found.values()), {})
+
+
+def _meant_by(path: Path) -> Iterator[CohortSlide]:
+    if path.suffix.lower() in MANIFESTS:
+        yield from _of_manifest(path)
+    elif path.suffix.lower() in LISTS and path.is_file():
+        yield from _of_list(path)
+    elif path.is_dir():
+        yield from _of_folder(path)
+    else:
+        yield CohortSlide(_own_name(path), path)
+
+
+def _of_manifest(path: Path) -> Iterator[CohortSlide]:
+    from napari_wsimil.training.data.manifest import read_manifest
+
+    for case in read_manifest(path, labelled=False).cases:
+        yield CohortSlide(case.name, Path(os.path.normpath(case.path.absolute())), case.mpp)
+
+
+def _of_list(path: Path) -> Iterator[CohortSlide]:
+    try:
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise SlideError(
+            f"{path} can't be read as a list of slides ({error}); write one path in each line, in UTF-8."
+        ) from error
+    wanted = [line.strip() for line in lines if line.strip() and not line.lstrip().startswith("#")]
+    if not wanted:
+        raise SlideError(f"{path} names no slides; write one path in each line.")
+    for line in wanted:
+        slide = Path(os.path.normpath(path.parent / Path(line).expanduser()))
+        yield CohortSlide(_own_name(slide), slide)
+
+
+def _of_folder(folder: Path) -> Iterator[CohortSlide]:
+    slides = [CohortSlide(_own_name(path), path) for path in _search(folder, set())]
+    if not slides:
+        raise SlideError(f"There is no slide in {folder}, nor in its folders; give the folder that holds them.")
+    yield from slides
+
+
+def _search(folder: Path, seen: set[Path]) -> Iterator[Path]:
+    """Slides in and below a folder in the order of their names; what is hidden is left out.
+
+    `seen` are the folders searched already, which a link may lead to again.
+    """
+    from napari_wsimil.slides import slide_kind, whole_slide
+
+    if folder.resolve() in seen:
+        return
+    seen.add(folder.resolve())
+    kind, whole = slide_kind(folder), whole_slide(folder)
+    if kind == "ome-zarr" or whole != folder:
+        yield whole
+        return
+    if kind == "dicom":
+        yield folder
+    try:
+        entries = sorted(entry for entry in folder.iterdir() if not entry.name.startswith("."))
+    except OSError as error:
+        raise SlideError(f"{folder} can't be searched for slides ({error.strerror}).") from error
+    for entry in entries:
+        if entry.is_dir():
+            yield from _search(entry, seen)
+        elif entry.is_file() and (entry.suffix.lower() in SLIDE_ONLY or slide_kind(entry) not in (None, "dicom")):
+            yield entry
+
+
+def _own_name(path: Path) -> str:
+    return path.name if path.is_dir() else path.stem
+
+
+def named_slides(slides: Sequence[CohortSlide], known: Mapping[Path, str]) -> tuple[CohortSlide, ...]:
+    """Number slides of the same name; those that are `known` keep their name."""
+    taken = {name.casefold() for name in known.values()}
+    named = []
+    for slide in slides:
+        name = known.get(slide.path) or _free(_UNFIT_FOR_NAMES.sub("_", slide.name).strip(". ") or "slide", taken)
+        taken.add(name.casefold())
+        named.append(replace(slide, name=name))
+    return tuple(named)
+
+
+def _free(wanted: str, taken: set[str]) -> str:
+    name, number = wanted, 2
+    while name.casefold() in taken:
+        name, number = f"{wanted}-{number}", number + 1
+    return name

@@ -1,0 +1,63 @@
+"""How far a job is, what limits it, and that its heatmap is not the last word."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from qtpy.QtWidgets import QProgressBar, QVBoxLayout, QWidget
+
+from napari_wsimil.widgets.parts import say, text_label
+from napari_wsimil.widgets.words import progress_text, rates_text
+
+if TYPE_CHECKING:
+    from napari_wsimil.inference import Progress
+
+RATES_TIP = "Patches per second that each part of the work could do by itself; the slowest sets the pace of all"
+PROVISIONAL = "heatmap\N{NO-BREAK SPACE}provisional"
+
+
+class ProgressArea(QWidget):
+    """Bar and lines of text; hidden while there is nothing to tell."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.bar = QProgressBar()
+        self.bar.setTextVisible(False)
+        self.bar.setFixedHeight(12)
+        self.label = text_label()
+        self.rates = text_label()
+        self.rates.setObjectName("rates")
+        self.rates.setToolTip(RATES_TIP)
+        column = QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.setSpacing(4)
+        for part in (self.bar, self.label, self.rates):
+            column.addWidget(part)
+        self.tell("")
+
+    def start(self) -> None:
+        """A job begins."""
+        self._wait("Starting")
+
+    def show_progress(self, progress: Progress, provisional: bool) -> None:
+        """Say how far the job is, and whether the heatmap on the slide is provisional."""
+        self.bar.setRange(0, progress.total)
+        self.bar.setValue(progress.done)
+        self.label.setText(" · ".join([progress_text(progress), *([PROVISIONAL] if provisional else [])]))
+        say(self.rates, rates_text(progress.rates))
+
+    def stop(self) -> None:
+        """The job was told to end, and has not yet."""
+        self._wait("Stopping")
+
+    def tell(self, text: str) -> None:
+        """Say something else than progress, or nothing."""
+        say(self.label, text)
+        for part in (self.bar, self.rates):
+            part.hide()
+        self.setVisible(bool(text))
+
+    def _wait(self, text: str) -> None:
+        self.tell(text)
+        self.bar.setRange(0, 0)
+        self.bar.show()
