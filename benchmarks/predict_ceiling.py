@@ -5,9 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import numpy as np
 import predict_networks as networks
-from predict_ours import AT_ONCE, EVERYWHERE, alone, box_around, extraction, patches_at
+from predict_ours import EVERYWHERE, alone, box_around, extraction, patches_at
 from predict_slides import sample_slide, slide_40x
 from predict_turns import Measured, Way, ratio, take_turns
 
@@ -79,8 +78,8 @@ def cases(chosen: argparse.Namespace, folder: Path) -> list[Case]:
         for name, encoder in encoders.items():
             slow = name == "ResNet-50" and not gpu
             around = box_around(_tissue_corners(sample), 4 if quick else 256) if slow else PatchOptions()
-            many = 128 if slow else 1024
-            rounds = chosen.rounds if slow else 2 * chosen.rounds + 1
+            many = 8 if quick else 128 if slow else 1024
+            rounds = chosen.rounds if slow or quick else 2 * chosen.rounds + 1
             found.append(Case(name, encoder, "sample, 20x", sample, device, around, many, not slow, rounds))
             on_40x = small if slow else big
             found.append(Case(name, encoder, "40x", on_40x, device, PatchOptions(), many, not slow, rounds))
@@ -97,10 +96,7 @@ def measure(case: Case) -> Ceiling:
     encoder = case.encoder.to(case.device).tuned("auto")
     run = extraction(case.slide, case.encoder, device=case.device, options=case.options)
     corners = run().corners
-    chosen = np.linspace(0, len(corners) - 1, min(len(corners), case.in_memory)).astype(int)
-    pixels = patches_at(case.slide, corners[chosen])
-    if len(pixels) < max(AT_ONCE[case.device]):
-        pixels = np.concatenate([pixels] * -(-max(AT_ONCE[case.device]) // len(pixels)))
+    pixels = patches_at(case.slide, corners, case.in_memory)
     ways = [alone(LIMIT, encoder, pixels), Way(PIPELINE, {"": run}, len(corners), ours=True, precision=encoder.precision)]
     if case.everywhere:
         whole = extraction(case.slide, case.encoder, device=case.device, options=EVERYWHERE)

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import numpy as np
-from predict_ours import AT_ONCE, alone, extraction, module_alone, patches_at
+from predict_ours import alone, extraction, module_alone, patches_at
 from predict_page import EXACT, PLAIN, SCALED
 from predict_peers import peers
 from predict_slides import every_patch, slide_40x
@@ -15,6 +14,7 @@ if TYPE_CHECKING:
     from predict_networks import Network
 
 IN_MEMORY = {"ResNet-18": 128, "global mean": 512}
+"""Patches that the encoder alone encodes."""
 LIMITS = ("encoder alone: the module", "encoder alone: the module, channels last", "encoder alone: ours, fp32", "encoder alone: ours")
 
 
@@ -27,8 +27,7 @@ def measure(network: Network, side: int, rounds: int, device: str) -> dict[str, 
             once(run)
     tuned = network.encoder.to(device).tuned("auto")
     print(f"{network.name}: {tuned.tuning}")
-    pixels = patches_at(slide, corners[: IN_MEMORY[network.name]])
-    pixels = np.concatenate([pixels] * max(1, -(-max(AT_ONCE[device]) // len(pixels))))
+    pixels = patches_at(slide, corners, min(len(corners), IN_MEMORY[network.name]))
     plain, half = LIMITS[2:]
     ways = [alone(plain, network.encoder.to(device), pixels)]
     if tuned.precision != "fp32":

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from napari_wsimil.encoders import Encoder
 
 AT_ONCE = {"cpu": (16, 32, 64), "cuda": (64, 128, 256)}
+"""Batches of which the best is taken for what has its patches in memory."""
 IN_FLIGHT = 2
 EVERYWHERE = PatchOptions(tissue_only=False)
 
@@ -53,10 +54,11 @@ def extraction(
     return run
 
 
-def patches_at(slide: Path, corners: NDArray[np.int64]) -> NDArray[np.uint8]:
-    """(n, 256, 256, 3) uint8 pixels of the patches, in memory."""
+def patches_at(slide: Path, corners: NDArray[np.int64], count: int) -> NDArray[np.uint8]:
+    """(count, 256, 256, 3) uint8 pixels of evenly chosen patches, in memory; taken again and again where there are not as many."""
+    some = corners[np.linspace(0, len(corners) - 1, min(count, len(corners))).astype(int)]
     with ws.open_slide(slide) as opened:
-        return opened.read_patches(corners, SIZE, MPP)
+        return np.take(opened.read_patches(some, SIZE, MPP), range(count), axis=0, mode="wrap")
 
 
 def encoder_alone(encoder: Encoder, pixels: NDArray[np.uint8], at_once: int) -> Callable[[], None]:
@@ -76,7 +78,7 @@ def encoder_alone(encoder: Encoder, pixels: NDArray[np.uint8], at_once: int) -> 
 
 def alone(name: str, encoder: Encoder, pixels: NDArray[np.uint8]) -> Way:
     """The encoder alone, in the batch that is best."""
-    settings = {f"{count} at once": encoder_alone(encoder, pixels, count) for count in AT_ONCE[encoder.device.type]}
+    settings = {f"{count} at once": encoder_alone(encoder, pixels, count) for count in _batches(encoder.device.type, len(pixels))}
     return Way(name, settings, len(pixels), whole=False, ours=True, precision=encoder.precision)
 
 
@@ -97,7 +99,13 @@ def module_alone(name: str, network: Network, pixels: NDArray[np.uint8], device:
 
         return run
 
-    return Way(name, {f"{count} at once": runner(count) for count in AT_ONCE[device]}, len(pixels), whole=False)
+    settings = {f"{count} at once": runner(count) for count in _batches(device, len(pixels))}
+    return Way(name, settings, len(pixels), whole=False)
+
+
+def _batches(device: str, patches: int) -> list[int]:
+    """Sizes to try: those that divide the patches at least into two, or all of them."""
+    return [count for count in AT_ONCE[device] if 2 * count <= patches] or [patches]
 
 
 def box_around(corners: NDArray[np.int64], wanted: int) -> PatchOptions:

@@ -204,9 +204,9 @@ def beside_paper(ways: dict[str, Way]) -> str:
         )
     less = 1 - ways[PLAIN].encoded / nested[PLAIN]
     lines.append(
-        f"\nOurs leaves out the glass along the edge of the tissue: ABMIL encodes {100 * less:.0f} % fewer patches than with the "
-        "paper's way of choosing\nthem, and there is less to save. ZoomMIL-EFF encodes all patches at 1.25x and those below 8 of "
-        f"them: it would save 40 times\nwhere ABMIL had {40 * ways[EFFICIENT].encoded:,} patches or more."
+        f"\nOurs leaves out the glass along the edge of the tissue: ABMIL encodes {100 * less:.0f} % fewer patches than with\n"
+        "the paper's way of choosing them, and there is less to save. ZoomMIL-EFF encodes all patches at 1.25x and those\n"
+        f"below 8 of them: it would save 40 times where ABMIL had {40 * ways[EFFICIENT].encoded:,} patches or more."
     )
     return "\n".join(lines)
 

@@ -24,6 +24,8 @@ _HOMES = {
     "load_model": "packages",
     "Model": "packages",
     "Bag": "bags",
+    "FeatureStore": "bags",
+    "Focus": "bags",
     "predict": "inference",
     "extract": "inference",
     "Extraction": "inference",
@@ -32,6 +34,8 @@ _HOMES = {
     "PatchScores": "inference",
     "PatchSet": "inference",
     "Progress": "inference",
+    "Provisional": "inference",
+    "PatchOptions": "inference",
     "export": "exports",
     "predict_cohort": "cohorts",
     "extract_cohort": "cohorts",
@@ -50,6 +54,7 @@ _HOMES = {
     "ModelError": "errors",
     "PredictionError": "errors",
     "TrainingError": "errors",
+    "AnnotationError": "errors",
     "ExportError": "errors",
     "CancelledError": "errors",
     "SlideWarning": "errors",
@@ -58,10 +63,11 @@ _HOMES = {
 __all__ = ["__version__", *_HOMES]
 
 if TYPE_CHECKING:
-    from napari_wsimil.bags import Bag
+    from napari_wsimil.bags import Bag, FeatureStore, Focus
     from napari_wsimil.cohorts import CohortEvent, CohortResult, extract_cohort, find_slides, predict_cohort
     from napari_wsimil.encoders import Encoder, load_encoder
     from napari_wsimil.errors import (
+        AnnotationError,
         CancelledError,
         ExportError,
         ModelError,
@@ -74,9 +80,11 @@ if TYPE_CHECKING:
     from napari_wsimil.exports import export
     from napari_wsimil.inference import (
         Extraction,
+        PatchOptions,
         PatchScores,
         PatchSet,
         Progress,
+        Provisional,
         SlidePrediction,
         extract,
         load_prediction,

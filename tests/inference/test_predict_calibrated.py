@@ -7,7 +7,7 @@ import pytest
 from click.testing import CliRunner
 
 from napari_wsimil.cli.commands import commands
-from napari_wsimil.cli.reports import calibration_text, model_text, result_text
+from napari_wsimil.cli.reports import calibration_text, describe_result, model_text, result_text
 from napari_wsimil.errors import PredictionError
 from napari_wsimil.inference import load_prediction, predict
 from napari_wsimil.packages import Calibration, InstalledModel, load_model
@@ -62,8 +62,8 @@ def test_a_saved_prediction_with_a_broken_calibration_is_refused(predictions, tm
 
 def test_the_command_line_says_so(predictions, calibrated, tmp_path, tiny_slide):
     plain, found = predictions
-    assert ", calibrated  (" in result_text(tiny_slide, found, [])
-    assert "calibrated" not in result_text(tiny_slide, plain, [])
+    assert ", calibrated  (" in result_text(describe_result(tiny_slide, found, []))
+    assert "calibrated" not in result_text(describe_result(tiny_slide, plain, []))
     model = InstalledModel("m", tmp_path, calibrated.spec, None)
     assert model_text(model).endswith("probabilities calibrated on 60 slides (temperature 2.00)")
     assert calibration_text(None) == "probabilities not calibrated"

@@ -184,35 +184,38 @@ def outcome(steps):
             return end.value, seen
 
 
+@pytest.fixture(scope="module")
+def slide(sample):
+    with ws.open_slide(sample) as opened:
+        yield opened
+
+
+@pytest.fixture(scope="module")
+def run(slide, random_model):
+    def predict(keep_bytes=None, precision="fp32", compiled=False, **choices):
+        steps = prediction_steps(
+            slide,
+            random_model.source,
+            choices=choices,
+            keep_bytes=keep_bytes,
+            device="cpu",
+            focus=None,
+            provisional=None,
+            precision=precision,
+            compiled=compiled,
+        )
+        return outcome(steps)[0]
+
+    return predict
+
+
+@pytest.fixture(scope="module")
+def plain(run):
+    return run()
+
+
 class TestRealRuns:
     """Options change the real prediction, by way of the function that Predict runs."""
-
-    @pytest.fixture(scope="class")
-    def slide(self, sample):
-        with ws.open_slide(sample) as opened:
-            yield opened
-
-    @pytest.fixture(scope="class")
-    def run(self, slide, random_model):
-        def predict(keep_bytes=None, precision="fp32", compiled=False, **choices):
-            steps = prediction_steps(
-                slide,
-                random_model.source,
-                choices=choices,
-                keep_bytes=keep_bytes,
-                device="cpu",
-                focus=None,
-                provisional=None,
-                precision=precision,
-                compiled=compiled,
-            )
-            return outcome(steps)[0]
-
-        return predict
-
-    @pytest.fixture(scope="class")
-    def plain(self, run):
-        return run()
 
     def test_overlap(self, run, plain):
         assert len(run(overlap=0.5).attention[0.5]) > 3 * len(plain.attention[0.5])

@@ -175,6 +175,7 @@ def finish(result: CohortResult, *, quiet: bool) -> None:
     if not quiet:
         failed = f", {len(result.failed)} failed" if result.failed else ""
         written = ", ".join(str(path) for path in (result.table, result.report) if path.is_file())
-        click.echo(f"{len(result.done)} slides done{failed}\n  wrote {written}")
+        many = "" if len(result.done) == 1 else "s"
+        click.echo(f"{len(result.done)} slide{many} done{failed}\n  wrote {written}")
     if result.failed:
         sys.exit(BAD_INPUT)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import shutil
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
@@ -134,8 +134,10 @@ class CohortFolder:
         return self.path / SCRATCH / name
 
     def drop_scratch(self, name: str) -> None:
-        """Remove those."""
+        """Remove those, and their folder with the last of them."""
         shutil.rmtree(self.scratch(name), ignore_errors=True)
+        with suppress(OSError):
+            self.scratch(name).parent.rmdir()
 
     def record(self, name: str) -> Record | None:
         """How a slide ended, or None."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -100,7 +101,8 @@ def local_client(own: list[Share]) -> Iterator[Client]:
     settings = {"distributed.nanny.pre-spawn-environ": {}, "distributed.admin.system-monitor.gil.enabled": False}
     with dask.config.set(settings), _quiet():
         try:
-            cluster = SpecCluster(workers=workers, scheduler=scheduler, silence_logs=logging.CRITICAL, asynchronous=False)
+            with _without_interrupts():
+                cluster = SpecCluster(workers=workers, scheduler=scheduler, silence_logs=logging.CRITICAL, asynchronous=False)
         except (RuntimeError, OSError, TimeoutError) as error:
             raise WsimilError(
                 f"Dask's workers do not start on this computer ({str(error)[:200]}); --workers 0 (in Python workers=0) does "
@@ -136,6 +138,19 @@ def _memory() -> int:
     from distributed.system import MEMORY_LIMIT
 
     return int(MEMORY_LIMIT)
+
+
+@contextmanager
+def _without_interrupts() -> Iterator[None]:
+    """Block Ctrl-C in threads and processes that are started meanwhile: it is for this process, which then stops the others."""
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 @contextmanager

@@ -188,6 +188,10 @@ class CohortRun:
 
     def write_all(self, seconds: float) -> None:
         """Write the table and the report; `seconds` is what this run took."""
+        for name, todo in self._working.items():
+            # it may have ended while the run was being stopped
+            if (there := self.folder.finished(todo.slide, self.wish.request)) is not None:
+                self.records[name] = there
         self.write_tables()
         try:
             write_report(self.folder, self.wish.slides, self.records, self.wish.request, self.new, seconds)
