@@ -5,6 +5,7 @@ VENV := .venv
 PY := $(VENV)/bin/python
 STAMP := $(VENV)/.installed
 PEERS := $(VENV)/peers
+PIPELINES := $(VENV)/peers-predict
 
 # A virtual screen with OpenGL. Wayland is taken out of Qt's sight, so that its windows really go there.
 SCREEN := env -u WAYLAND_DISPLAY QT_QPA_PLATFORM=xcb xvfb-run -a -s "-screen 0 1600x1000x24 +extension GLX"
@@ -14,7 +15,7 @@ HAS_DISPLAY := macOS
 SCREEN :=
 endif
 
-.PHONY: help demo test lint bench bench-io bench-mil bench-saving bench-training reproduce accuracy bundled-model clean system-packages
+.PHONY: help demo test lint bench bench-io bench-mil bench-predict bench-saving bench-training reproduce accuracy bundled-model clean system-packages
 
 help:
 	@echo "make demo           open the sample slide and predict (without a display: picture and files in demo-output/)"
@@ -23,6 +24,7 @@ help:
 	@echo "make bench          measure speed"
 	@echo "make bench-io       measure how slides are read and shown, beside other readers (about half an hour; writes docs/speed-io.md)"
 	@echo "make bench-mil      measure what the MIL methods cost, beside the plain form of their equations (about half an hour; writes docs/methods-cost.md)"
+	@echo "make bench-predict  measure how slides become features, beside other pipelines (about a quarter of an hour; writes docs/speed-predict.md)"
 	@echo "make bench-saving   measure what zooming and stored features save, and memory on a huge slide (writes docs/speed-predict-zoom.md)"
 	@echo "make bench-training measure whether training waits for its loader (writes docs/results/training-loader.md)"
 	@echo "make reproduce      train on real images and compare with the papers (hours without a GPU; writes docs/results; stops and goes on)"
@@ -51,6 +53,9 @@ bench-io: $(PEERS)/.installed
 
 bench-mil: $(STAMP)
 	$(PY) benchmarks/mil_heads.py --out docs/methods-cost.md
+
+bench-predict: $(PIPELINES)/.installed
+	PYTHONPATH=$(PIPELINES) $(PY) benchmarks/predict.py --out docs/speed-predict.md
 
 bench-saving: $(STAMP)
 	$(PY) benchmarks/savings.py --out docs/speed-predict-zoom.md
@@ -87,4 +92,8 @@ $(STAMP): pyproject.toml constraints.txt scripts/system-packages | system-packag
 # In a folder of their own: a plugin among them would read slides in the tests too.
 $(PEERS)/.installed: $(STAMP)
 	$(PY) -m pip install --quiet --upgrade --no-deps --constraint constraints.txt --target $(PEERS) --group bench
+	touch $@
+
+$(PIPELINES)/.installed: $(STAMP)
+	$(PY) -m pip install --quiet --upgrade --no-deps --constraint constraints.txt --target $(PIPELINES) --group bench-predict
 	touch $@

@@ -1,11 +1,11 @@
-"""What a cohort costs on one and two workers, when a worker is killed half-way, and when the whole run is killed again and again.
+"""What a cohort costs on one and two workers, when a worker is killed half-way, and when the whole run is killed repeatedly.
 
-    python benchmarks/cohort.py [--slides 8] [--size 4096] [--kills 20] [--out docs/results/cohort.md]
+    python benchmarks/cohort.py [--slides 6] [--size 8192] [--kills 20] [--out FILE.md]
 
-workers     N generated slides through `napari-wsimil predict` with 1 and 2 workers: slides and patches per second, the start of the
-            processes included and not.
+workers     generated slides through `napari-wsimil predict` with 1 and 2 workers: patches per second, and seconds with the
+            start of the processes.
 killed      2 workers, one of which gets SIGKILL in the middle of a slide when half of the slides are done: what it costs.
-kills       1 worker; the whole process group gets SIGKILL at random moments, 20 times, and the command is repeated each time. Every
+kills       1 worker; the process group gets SIGKILL at random moments, 20 times, and the command is repeated each time. Every
             slide must end with one record and be finished once; results are compared with those of an unbroken run.
 """
 
@@ -68,8 +68,8 @@ class Run:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--slides", type=int, default=8)
-    parser.add_argument("--size", type=int, default=4096, help="side in pixels")
+    parser.add_argument("--slides", type=int, default=6)
+    parser.add_argument("--size", type=int, default=8192, help="side in pixels")
     parser.add_argument("--kills", type=int, default=20)
     parser.add_argument("--seed", type=int, default=0, help="of the moments of the kills")
     parser.add_argument("--out", type=Path, help="Markdown to write")
@@ -86,8 +86,8 @@ def report(slides: Path, folder: Path, options: argparse.Namespace) -> list[str]
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     whole = {count: run(slides, folder / f"workers-{count}", count) for count in (1, 2)}
     lines = [
-        f"{options.slides} generated slides of {options.size} x {options.size} px, {whole[1].patches} patches, bundled model, {cores} "
-        f"cores, {datetime.now().astimezone():%d %B %Y}.",
+        f"{options.slides} generated slides of {options.size} x {options.size} px, {whole[1].patches} patches, bundled model, "
+        f"{cores} cores, {datetime.now().astimezone():%d %B %Y}.",
         "",
         "| run | slides done | seconds | of them working | patches/s while working | against 1 worker |",
         "| --- | --- | --- | --- | --- | --- |",
@@ -97,15 +97,21 @@ def report(slides: Path, folder: Path, options: argparse.Namespace) -> list[str]
     named = {"1 worker": whole[1], "2 workers": whole[2], "2 workers, one killed half-way": killed}
     for name, one in named.items():
         own = one.patches / one.working
-        lines.append(
-            f"| {name} | {one.done} of {options.slides} | {one.seconds:.1f} | {one.working:.1f} | {own:.1f} | {own / rate:.2f} |"
+        cells = (
+            name,
+            f"{one.done} of {options.slides}",
+            f"{one.seconds:.1f}",
+            f"{one.working:.1f}",
+            f"{own:.1f}",
+            f"{own / rate:.2f}",
         )
+        lines.append(f"| {' | '.join(cells)} |")
     lost = sum(sum(record["patches"].values()) - record["encoded"] for record in killed.records if record["attempts"] > 1)
     lines += [
         "",
         f"The killed worker's slide went on where it was: {lost} of its patches were not encoded again. The kill cost "
-        f"{killed.working - whole[2].working:+.1f} s against 2 workers unbroken. Largest difference of a probability between the "
-        f"runs: {max(difference(whole[1], other) for other in (whole[2], killed)):.1g}.",
+        f"{killed.working - whole[2].working:+.1f} s against 2 workers unbroken. Largest difference of a probability between "
+        f"the runs: {max(difference(whole[1], other) for other in (whole[2], killed)):.1g}.",
     ]
     return lines + (kills(slides, folder, whole[1], options) if options.kills else [])
 
@@ -115,17 +121,21 @@ def kills(slides: Path, folder: Path, whole: Run, options: argparse.Namespace) -
     out, moments = folder / "kills", random.Random(options.seed)
     startup = whole.seconds - whole.working
     started, hit = time.perf_counter(), 0
+    share = 2 * whole.working / options.kills
     while hit < options.kills:
-        process = begin(slides, out, 1)
-        # from the first import to the middle of a slide; after the last kill the rest is done in peace
-        share = whole.working / (options.kills / 2)
+        process, before = begin(slides, out, 1), count_begun(out)
+        # half of the kills at any moment from the first import on, half of them while a slide is in hand
+        if hit % 2:
+            while process.poll() is None and count_begun(out) == before:
+                time.sleep(0.05)
         try:
-            process.wait(moments.uniform(0.2, startup + share))
+            process.wait(moments.uniform(0, share if hit % 2 else startup + share))
         except subprocess.TimeoutExpired:
             os.killpg(process.pid, signal.SIGKILL)
             process.wait()
             hit += 1
             continue
+        # all slides were done before it could be killed
         break
     finish(begin(slides, out, 1))
     broken = Run(time.perf_counter() - started, out)
@@ -138,15 +148,21 @@ def kills(slides: Path, folder: Path, whole: Run, options: argparse.Namespace) -
         rows = list(csv.DictReader(file))
     once = all(count <= 1 for count in finished) and broken.done == options.slides == len(rows)
     leftovers = [path for path in out.rglob("*") if path.name.endswith(".part")]
+    cells = {
+        "whole run killed": f"{hit} times",
+        "slides begun again": again,
+        "done": f"{broken.done} of {options.slides}",
+        "finished more than once": sum(count > 1 for count in finished),
+        "half-written files": len(leftovers),
+        "patches of unfinished slides not encoded again": kept,
+        "largest difference of a probability": f"{difference(whole, broken):.1g}",
+        "of an attention": f"{difference(whole, broken, 'attention'):.1g}",
+    }
     return [
         "",
-        "| whole run killed | slides begun again | done | finished more than once | half-written files | patches kept in unfinished "
-        "slides | largest difference: probability | attention |",
-        "| --- | --- | --- | --- | --- | --- | --- | --- |",
-        f"| {hit} times | {again} | {broken.done} of {options.slides} | {sum(count > 1 for count in finished)} | {len(leftovers)} | "
-        f"{kept} | {difference(whole, broken):.1g} | {difference(whole, broken, 'attention'):.1g} |",
+        *(f"| {' | '.join(map(str, row))} |" for row in (cells, ["---"] * len(cells), cells.values())),
         "",
-        f"{'Every slide ended done exactly once.' if once else 'NOT every slide ended done exactly once.'}",
+        "Every slide ended done exactly once." if once else "NOT every slide ended done exactly once.",
     ]
 
 
@@ -193,6 +209,10 @@ def finish(process: subprocess.Popen) -> None:
     _, told = process.communicate()
     if process.returncode:
         raise SystemExit(f"the cohort ended with {process.returncode}:\n{told}")
+
+
+def count_begun(out: Path) -> int:
+    return sum(line["event"] == "started" for path in (out / "attempts").glob("*.jsonl") for line in attempts(path))
 
 
 def attempts(path: Path) -> list[dict]:

@@ -37,10 +37,8 @@ HEAD = "## A slide of 100,000 x 100,000 px"
 def main() -> None:
     chosen = _arguments()
     # this process stays small: what makes slides and packages runs in another
-    made = subprocess.run(
-        [sys.executable, __file__, "--make", *["--quick"] * chosen.quick], check=True, capture_output=True, text=True
-    )
-    slide, zoom = made.stdout.split()[-2:]
+    making = [sys.executable, __file__, "--make", *["--quick"] * chosen.quick]
+    slide, zoom = subprocess.run(making, check=True, stdout=subprocess.PIPE, text=True).stdout.splitlines()[-2:]
     found: dict[str, Watched] = {}
     with tempfile.TemporaryDirectory() as folder:
         for way in chosen.ways:

@@ -57,7 +57,7 @@ def main() -> None:
     begun = time.perf_counter()
     with tempfile.TemporaryDirectory() as name:
         text = measure(chosen, Path(name))
-    text += f"\n\nThe run took {(time.perf_counter() - begun) / 60:.0f} minutes.\n"
+    text += f"\n\nThe run took {(time.perf_counter() - begun) / 60:.0f} minutes on a machine with all packages installed.\n"
     print(text)
     if chosen.out is not None:
         chosen.out.write_text(text)
@@ -93,7 +93,10 @@ def once(chosen: argparse.Namespace, folder: Path) -> dict[str, dict[str, float]
 
 def _child(arguments: list[Any]) -> dict[str, float]:
     command = [sys.executable, Path(__file__).with_name("predict_once.py"), *arguments]
-    done = subprocess.run([str(part) for part in command], capture_output=True, text=True, check=False)
+    # peers' libraries beside ours are no part of what is measured there
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    parts = [str(part) for part in command]
+    done = subprocess.run(parts, env=environment, capture_output=True, text=True, check=False)
     if done.returncode:
         raise RuntimeError(done.stderr[-2000:])
     return json.loads(done.stdout.splitlines()[-1])

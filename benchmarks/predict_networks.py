@@ -23,7 +23,10 @@ SIZE = 256
 """Side of the patches in pixels."""
 MPP = 0.5
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-DEPTHS = {"ResNet-18": ("basic", [2, 2, 2, 2], [64, 128, 256, 512]), "ResNet-50": ("bottleneck", [3, 4, 6, 3], [256, 512, 1024, 2048])}
+DEPTHS = {
+    "ResNet-18": ("basic", [2, 2, 2, 2], [64, 128, 256, 512]),
+    "ResNet-50": ("bottleneck", [3, 4, 6, 3], [256, 512, 1024, 2048]),
+}
 FREE = "global mean"
 
 

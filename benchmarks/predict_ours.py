@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -44,7 +45,14 @@ def extraction(
         folder = Path(tempfile.mkdtemp(prefix="predict-ours-"))
         try:
             made = ws.extract(
-                slide, folder, encoder=encoder, mpp=MPP, device=device, precision=precision, resampling=resampling, options=options
+                slide,
+                folder,
+                encoder=encoder,
+                mpp=MPP,
+                device=device,
+                precision=precision,
+                resampling=resampling,
+                options=options,
             )
             with h5py.File(made.files[MPP], "r") as file:
                 return Features(file["coords"][:].astype(np.int64), file["features"][:])
@@ -55,7 +63,7 @@ def extraction(
 
 
 def patches_at(slide: Path, corners: NDArray[np.int64], count: int) -> NDArray[np.uint8]:
-    """(count, 256, 256, 3) uint8 pixels of evenly chosen patches, in memory; taken again and again where there are not as many."""
+    """(count, 256, 256, 3) uint8 pixels of evenly chosen patches in memory; again and again where there are fewer."""
     some = corners[np.linspace(0, len(corners) - 1, min(count, len(corners))).astype(int)]
     with ws.open_slide(slide) as opened:
         return np.take(opened.read_patches(some, SIZE, MPP), range(count), axis=0, mode="wrap")
@@ -76,9 +84,31 @@ def encoder_alone(encoder: Encoder, pixels: NDArray[np.uint8], at_once: int) -> 
     return run
 
 
+def each_core_alone(encoder: Encoder, pixels: NDArray[np.uint8], at_once: int) -> Callable[[], None]:
+    """The same limit with a thread for each core, which computes its batches by itself: batches never wait for a core."""
+
+    def settle() -> None:
+        torch.set_num_threads(1)
+        torch.get_num_threads()  # asked once, a thread keeps its number
+
+    def run() -> None:
+        threads = torch.get_num_threads()
+        with ThreadPoolExecutor(threads, initializer=settle) as pool:
+            begun = [pool.submit(encoder.encode, pixels[at : at + at_once]) for at in range(0, len(pixels), at_once)]
+            for batch in begun:
+                batch.result()
+        torch.set_num_threads(threads)
+
+    return run
+
+
 def alone(name: str, encoder: Encoder, pixels: NDArray[np.uint8]) -> Way:
     """The encoder alone, in the batch that is best."""
-    settings = {f"{count} at once": encoder_alone(encoder, pixels, count) for count in _batches(encoder.device.type, len(pixels))}
+    settings = {
+        f"{count} at once": encoder_alone(encoder, pixels, count) for count in _batches(encoder.device.type, len(pixels))
+    }
+    if encoder.device.type == "cpu":
+        settings |= {f"{count} on each core": each_core_alone(encoder, pixels, count) for count in (4, 8)}
     return Way(name, settings, len(pixels), whole=False, ours=True, precision=encoder.precision)
 
 

@@ -104,5 +104,9 @@ def quietness(found: Sequence[Ceiling], contests: Mapping[str, Mapping[str, Meas
 def processor() -> str:
     """The processor's name, where the system tells."""
     told = Path("/proc/cpuinfo")
-    names = [line.split(":", 1)[1].strip() for line in told.read_text().splitlines() if line.startswith("model name")] if told.exists() else []
+    names = (
+        [line.split(":", 1)[1].strip() for line in told.read_text().splitlines() if line.startswith("model name")]
+        if told.exists()
+        else []
+    )
     return names[0] if names else platform.processor() or platform.machine()

@@ -167,9 +167,7 @@ def _tiatoolbox(network: Network, slide: Path, corners: NDArray[np.int64]) -> Ca
     return run
 
 
-def _lazyslide(
-    network: Network, slide: Path, corners: NDArray[np.int64], *, amp: bool = False
-) -> Callable[[int], Features]:
+def _lazyslide(network: Network, slide: Path, corners: NDArray[np.int64], *, amp: bool = False) -> Callable[[int], Features]:
     """`tl.feature_extraction` into the slide's table in memory."""
     import geopandas
     import lazyslide as zs

@@ -103,6 +103,7 @@ def take_turns(
                 seconds[setting] = cost.wall
                 measured[way.name].features = features
         measured[way.name].setting = min(seconds, key=seconds.__getitem__)
+        gc.freeze()  # what peers imported is no garbage: those that collect it in every run shall not pay for each other's
         told(f"{way.name}: " + ", ".join(f"{name or 'takes'} {taken:.2f} s" for name, taken in seconds.items()))
     for number in range(rounds):
         for turn in range(len(ways)):
@@ -117,17 +118,17 @@ def take_turns(
 def once(run: Callable[[], Features | None]) -> tuple[Cost, Features | None]:
     """What a call costs, and what it gives."""
     gc.collect()
-    wall, cpu = time.perf_counter(), _cpu_seconds()
+    children, own, wall = _cpu(resource.RUSAGE_CHILDREN), _cpu(resource.RUSAGE_SELF), time.perf_counter()
     features = run()
-    wall = time.perf_counter() - wall
+    wall, own = time.perf_counter() - wall, _cpu(resource.RUSAGE_SELF) - own
     # worker processes count when they have ended, which they do when nothing refers to them
     gc.collect()
-    return Cost(wall, _cpu_seconds() - cpu), features
+    return Cost(wall, own + _cpu(resource.RUSAGE_CHILDREN) - children), features
 
 
-def _cpu_seconds() -> float:
-    both = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
-    return sum(usage.ru_utime + usage.ru_stime for usage in both)
+def _cpu(who: int) -> float:
+    usage = resource.getrusage(who)
+    return usage.ru_utime + usage.ru_stime
 
 
 def ratio(ours: Measured, theirs: Measured) -> float:

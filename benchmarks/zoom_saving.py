@@ -51,6 +51,7 @@ class Way:
     model: Model
     grids: dict[float, PatchGrid]
     encoded: int = 0
+    precision: str = ""
     seconds: list[float] = field(default_factory=list)
     encoding: list[float] = field(default_factory=list)
 
@@ -116,7 +117,7 @@ def measure(slide: Path, ways: dict[str, Way], chosen: argparse.Namespace) -> No
             seconds, about = _predict(slide, way, chosen.device)
             way.seconds.append(seconds)
             way.encoding.append(about["seconds"]["encoding"])
-            way.encoded = sum(about["patches"]["encoded"].values())
+            way.encoded, way.precision = sum(about["patches"]["encoded"].values()), about["encoder"]["precision"]
             print(f"  {name}: {way.encoded} patches, {seconds:.1f} s", file=sys.stderr, flush=True)
 
 
@@ -139,7 +140,7 @@ def costs(ways: dict[str, Way]) -> str:
     plain = ways[PLAIN]
     each = encoder_flops(plain.model.encoder)
     lines = [
-        f"{plain.model.encoder.id}, {each / 1e9:.2f} GFLOP for a patch of 256 px.\n",
+        f"{plain.model.encoder.id}, {each / 1e9:.2f} GFLOP for a patch of 256 px, computed in {plain.precision}.\n",
         "| method | patches encoded | encoder, TFLOP | head, GFLOP | times fewer FLOPs | seconds | of that not encoding "
         "| times faster |",
         "| --- " + "| ---: " * 7 + "|",

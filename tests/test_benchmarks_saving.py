@@ -137,3 +137,22 @@ def test_a_second_model_takes_what_is_stored(slide, encoder, tmp_path):
     assert second_model.matrix_rate() > 1e8
     with pytest.raises(RuntimeError, match="encoded patches"):
         second_model.once(slide, models["abmil"], tmp_path / "empty")
+
+
+def test_the_page_has_all_parts(monkeypatch, tmp_path):
+    import savings
+
+    asked = []
+
+    def measured(part, rounds, quick):
+        asked.append((part, rounds, quick))
+        return f"## of {part}\n"
+
+    monkeypatch.setattr(savings, "measured", measured)
+    monkeypatch.setattr(sys, "argv", ["savings.py", "--quick", "--out", str(tmp_path / "page.md")])
+    savings.main()
+    assert asked == [(part, None, True) for part in ("zoom_saving", "huge_slide", "second_model")]
+    page = (tmp_path / "page.md").read_text()
+    assert all(
+        (BENCHMARKS / f"{part}.py").is_file() and f"## of {part}\n\n`benchmarks/{part}.py`" in page for part, *_ in asked
+    )

@@ -133,10 +133,11 @@ class TestLayers:
     def test_a_second_magnification_is_a_second_layer(self, live, viewer, opened, made_up):
         scores = made_up(opened).attention[0.5]
         finer = PatchScores(scores.xy, scores.size_level0 / 2, scores.values)
-        live.show(draw(so_far(made_up(opened), 30), opened.mpp))
+        live.show(draw(so_far(made_up(opened), 25), opened.mpp))
         live.show(draw(Provisional(0.25, finer), opened.mpp, veil=False))
         names = [layer.name for layer in viewer.layers][1:]
         assert names == [f"Attention (provisional) at {mpp} µm/px – made-up" for mpp in (0.5, 0.25)]
+        assert not (viewer.layers[1].data == WAITING).any(), "the model has done with the coarser one"
         live.end()
         assert kinds(viewer) == ["slide"]
 
@@ -244,6 +245,8 @@ class TestWindow:
         w.dock.steps = puppet
         w.press(w.dock.predict_button)
         qtbot.waitUntil(lambda: "focus" in puppet.settings, timeout=5000)
+        asked = {"device", "focus", "provisional", "choices", "precision", "compiled", "keep_bytes"}
+        assert set(puppet.settings) == asked
         focus, scores = puppet.settings["focus"], made_up(w.dock.slides.slide).attention[0.5]
         assert focus.sees(scores).all(), "the whole slide is in view"
         camera, moves = w.viewer.scene.camera, focus.moves

@@ -16,7 +16,7 @@ from qtpy.QtCore import QPoint, Qt
 from qtpy.QtWidgets import QApplication, QFileDialog, QMainWindow
 
 from napari_wsimil.inference import Progress
-from napari_wsimil.widgets.parts import combo_item
+from napari_wsimil.widgets.parts import Fold, combo_item
 from napari_wsimil.widgets.slide_layer import facts
 
 pytestmark = pytest.mark.gui
@@ -347,6 +347,16 @@ def test_bad_input_is_a_sentence_in_the_dock(window, sample, tmp_path, told):
     assert told() == [], "the dock says it; a pop-up as well would be noise"
 
 
+def test_an_option_that_makes_no_sense_is_a_sentence_too(window, sample, slow_job):
+    w = window()
+    w.open(sample)
+    w.dock.steps = slow_job
+    w.dock.options.mpps.setText("20x")
+    w.press(w.dock.predict_button)
+    assert not w.dock.running
+    assert "“20x” under Magnification" in w.dock.message.text()
+
+
 def test_a_crash_gives_the_button_back_and_the_details_to_napari(window, sample, told):
     def steps(slide, model, **_):
         yield from ()
@@ -459,6 +469,7 @@ def test_nothing_in_the_dock_is_cut(window, sample, made_up, qtbot, size):
     w.dock.steps = quick(made_up)
     w.press(w.dock.predict_button)
     w.wait_end()
+    w.dock.findChild(Fold).button.click()
     qtbot.wait(50)
     for part in [*w.dock.findChildren(QLabel), *w.dock.findChildren(QPushButton)]:
         if part.isVisible() and part.text():

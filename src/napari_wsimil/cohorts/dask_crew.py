@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 LOOK_SECONDS = 0.5
 """How often it is asked which workers are there."""
+MOST_DEATHS = 3
+"""Of workers that only load the encoder."""
 
 
 class DaskCrew:
@@ -81,6 +83,7 @@ class DaskCrew:
 
     def settle_precision(self, job: Job) -> AskedPrecision:
         """See `Crew`."""
+        deaths = 0
         while not self._stop():
             self._look()
             idle = self._idle()
@@ -88,18 +91,29 @@ class DaskCrew:
                 time.sleep(LOOK_SECONDS)
                 continue
             future = self._submit(precision_on_worker, job, idle[0])
-            while not self._stop() and not future.done():
-                time.sleep(0.05)
-                self._look()
-                if idle[0] not in self._workers:
-                    break
-            if future.status == "finished":
+            if self._awaited(future, idle[0]):
                 found: AskedPrecision = future.result()
                 return found
-            if future.status == "error":
-                self._unfit[idle[0]] = _outcome(future, idle[0]).error
+            if future.status == "error" and (outcome := _outcome(future, idle[0])).kind == "unfit":
+                self._unfit[idle[0]] = outcome.error
+            else:
+                deaths += 1
             future.cancel()
+            if deaths == MOST_DEATHS:
+                raise WsimilError(
+                    f"Workers died {deaths} times while they loaded the encoder, probably because it needs more memory than they "
+                    "have; use fewer workers, or larger machines."
+                )
         return job.request.precision
+
+    def _awaited(self, future: Future[Any], address: str) -> bool:
+        """Wait for a future; returns whether it has a result. It has none where its worker is gone or the run is stopped."""
+        while not self._stop() and not future.done():
+            time.sleep(0.05)
+            self._look()
+            if address not in self._workers:
+                break
+        return bool(future.status == "finished")
 
     def close(self) -> None:
         """See `Crew`."""

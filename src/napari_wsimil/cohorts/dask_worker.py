@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import signal
 import time
 from typing import TYPE_CHECKING, Any
 
+import psutil
 from distributed import WorkerPlugin, get_worker
 
 from napari_wsimil.cohorts.work import Outcome, do_slide, settled_precision
@@ -17,21 +19,27 @@ REPORT_SECONDS = 0.5
 """How often a worker reports progress."""
 
 
-class OwnCores(WorkerPlugin):
-    """Keeps a worker, and all threads that it starts, on its own cores; pools of threads ask for these to size themselves."""
+class LocalWorker(WorkerPlugin):
+    """Makes a worker on this computer a good neighbour.
 
-    name = "napari-wsimil-cores"
+    Parameters
+    ----------
+    cores
+        The worker, and all threads that it starts, keep to these; pools of threads ask for them to size themselves. Empty: all.
+    """
+
+    name = "napari-wsimil-local"
 
     def __init__(self, cores: tuple[int, ...]) -> None:
         self.cores = cores
 
     def setup(self, worker: Any) -> None:
         """Called by Dask in the worker's first thread, before it has others that work."""
-        import psutil
-
+        # Ctrl-C in a terminal goes to all its processes, but it is for the one that then stops the others
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
         process = psutil.Process()
         # macOS has no such thing
-        if hasattr(process, "cpu_affinity"):
+        if self.cores and hasattr(process, "cpu_affinity"):
             process.cpu_affinity(list(self.cores))
 
 

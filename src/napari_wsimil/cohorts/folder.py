@@ -18,7 +18,7 @@ from napari_wsimil.errors import WsimilError, printable
 from napari_wsimil.files import written_whole
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterator, Mapping, Sequence
 
     from napari_wsimil.cohorts.request import Request
     from napari_wsimil.cohorts.slides import CohortSlide
@@ -138,6 +138,13 @@ class CohortFolder:
         shutil.rmtree(self.scratch(name), ignore_errors=True)
         with suppress(OSError):
             self.scratch(name).parent.rmdir()
+
+    def tidy(self, done: Collection[str]) -> None:
+        """Remove what a kill between a slide's record and its tidying left of the slides that are done."""
+        folder = self.path / SCRATCH
+        for entry in list(folder.iterdir()) if folder.is_dir() else []:
+            if entry.name in done:
+                self.drop_scratch(entry.name)
 
     def record(self, name: str) -> Record | None:
         """How a slide ended, or None."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-import signal
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -101,8 +100,7 @@ def local_client(own: list[Share]) -> Iterator[Client]:
     settings = {"distributed.nanny.pre-spawn-environ": {}, "distributed.admin.system-monitor.gil.enabled": False}
     with dask.config.set(settings), _quiet():
         try:
-            with _without_interrupts():
-                cluster = SpecCluster(workers=workers, scheduler=scheduler, silence_logs=logging.CRITICAL, asynchronous=False)
+            cluster = SpecCluster(workers=workers, scheduler=scheduler, silence_logs=logging.CRITICAL, asynchronous=False)
         except (RuntimeError, OSError, TimeoutError) as error:
             raise WsimilError(
                 f"Dask's workers do not start on this computer ({str(error)[:200]}); --workers 0 (in Python workers=0) does "
@@ -113,7 +111,7 @@ def local_client(own: list[Share]) -> Iterator[Client]:
 
 
 def _options(share: Share, memory: int, *, alone: bool) -> dict[str, Any]:
-    from napari_wsimil.cohorts.dask_worker import OwnCores
+    from napari_wsimil.cohorts.dask_worker import LocalWorker
 
     threads = {name: str(len(share.cores)) for name in _THREADS}
     gpu = {} if share.gpu is None else {"CUDA_VISIBLE_DEVICES": share.gpu}
@@ -130,7 +128,7 @@ def _options(share: Share, memory: int, *, alone: bool) -> dict[str, Any]:
             "distributed.worker.memory.spill": False,
             "distributed.worker.memory.pause": False,
         },
-        "plugins": () if alone else (OwnCores(share.cores),),
+        "plugins": (LocalWorker(() if alone else share.cores),),
     }
 
 
@@ -138,19 +136,6 @@ def _memory() -> int:
     from distributed.system import MEMORY_LIMIT
 
     return int(MEMORY_LIMIT)
-
-
-@contextmanager
-def _without_interrupts() -> Iterator[None]:
-    """Block Ctrl-C in threads and processes that are started meanwhile: it is for this process, which then stops the others."""
-    if not hasattr(signal, "pthread_sigmask"):
-        yield
-        return
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 @contextmanager

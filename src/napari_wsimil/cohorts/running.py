@@ -33,6 +33,8 @@ BACKOFF_SECONDS = 2.0
 LONGEST_BACKOFF_SECONDS = 60.0
 TABLE_SECONDS = 30.0
 """How often the table is written while slides are done."""
+IDLE_SECONDS = 20.0
+"""After which the user is told that there is no worker."""
 
 
 @dataclass(frozen=True)
@@ -144,6 +146,7 @@ class CohortRun:
                 self.records[slide.name] = record
             else:
                 self._todo.append(_Todo(slide))
+        self.folder.tidy({name for name, record in self.records.items() if record.status == "done"})
         self._tell("begin")
         return bool(self._todo)
 
@@ -163,14 +166,26 @@ class CohortRun:
             No slide can be done any more: the disk is full, or the scheduler was lost.
         """
         precision = self._precision(crew)
+        idle_since: float | None = time.monotonic()
         while self._todo or self._working:
             if self.stop():
                 raise CancelledError("The cohort was cancelled; repeat the command to go on.")
             self._start(crew, precision)
+            idle_since = self._tell_if_idle(idle_since)
             for job, outcome in crew.ended(TICK_SECONDS):
                 self._end(job, outcome)
             if time.monotonic() - self._written > TABLE_SECONDS:
                 self.write_tables()
+
+    def _tell_if_idle(self, since: float | None) -> float | None:
+        """Say once that nobody works, though there are slides to do; returns since when, None where that was said."""
+        waiting = not self._working and all(todo.after <= time.monotonic() for todo in self._todo)
+        if not waiting:
+            return time.monotonic()
+        if since is not None and time.monotonic() - since > IDLE_SECONDS:
+            self._tell("notice", text="There is no worker now; the run goes on as soon as one is there.")
+            return None
+        return since
 
     def result(self) -> CohortResult:
         """How all slides ended."""

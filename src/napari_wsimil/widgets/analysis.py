@@ -25,7 +25,7 @@ from napari_wsimil.widgets.layers import TOP_REGIONS
 from napari_wsimil.widgets.live import LIVE_SECONDS, LiveHeatmap
 from napari_wsimil.widgets.looking import Looking
 from napari_wsimil.widgets.model_chooser import ModelChooser
-from napari_wsimil.widgets.parts import WIDEST_OPTION, Fold, colour_as_error, follow, form, heading, say, text_label
+from napari_wsimil.widgets.parts import WIDEST_OPTION, Column, Fold, colour_as_error, follow, form, heading, say, text_label
 from napari_wsimil.widgets.progress_area import ProgressArea
 from napari_wsimil.widgets.result_panel import ResultPanel
 from napari_wsimil.widgets.results import fly_to, prediction_on, show_prediction
@@ -166,8 +166,8 @@ class SlideAnalysis(QWidget):
         self.top.setToolTip("How many of the most attended patches are listed and get a numbered box")
 
     def _lay_out(self) -> None:
-        inside = QWidget()
-        column = QVBoxLayout(inside)
+        inside = Column()
+        column = inside.column
         column.setSpacing(8)
         column.addWidget(self.slides)
         column.addWidget(self.models)

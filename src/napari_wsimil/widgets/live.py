@@ -146,6 +146,9 @@ class LiveHeatmap:
         if len(self._layers) > 1:
             for mpp, known in self._layers.items():
                 known.name = layer_name(WHAT, self._model, mpp)
+                # The model has done with the coarser ones, perhaps since their last heatmap: nothing of them waits.
+                if known is not layer:
+                    _redraw(known, np.where(known.data == WAITING, np.float32(np.nan), known.data))
         follow_cursor(self._viewer)
 
     def _hide_earlier(self) -> None:
@@ -162,12 +165,16 @@ class LiveHeatmap:
 
 
 def _update(layer: Any, drawn: Drawn, limits: tuple[float, float]) -> None:
-    """Show new values at once: what napari slices in the background would wait behind the tiles of the slide."""
+    """Show a newer state in a layer whose contrast limits were set to `limits` here; other limits are the user's and stay."""
     layer.metadata[KEY]["provisional"] = drawn.scores
-    with layer.events.reload.blocker():
-        layer.data = drawn.values
-    layer.refresh(data_displayed=False)
-    # Limits that the user set stay.
     if tuple(layer.contrast_limits) == limits:
         layer.contrast_limits = drawn.options["contrast_limits"]
+    _redraw(layer, drawn.values)
+
+
+def _redraw(layer: Any, values: NDArray[np.float32]) -> None:
+    """Show new values at once: what napari slices in the background would wait behind the tiles of the slide."""
+    with layer.events.reload.blocker():
+        layer.data = values
+    layer.refresh(data_displayed=False)
     layer.events.set_data()

@@ -20,8 +20,8 @@ CAVEATS = {True: "For demonstration, not for diagnosis.", False: "For research, 
 
 
 def survey() -> tuple[Sequence[Any], str]:
-    """The installed models, and which device "auto" is; imports torch, so call it off the GUI thread."""
-    from napari_wsimil.inference import choose_device
+    """The installed models, and which device "auto" is; imports torch and what Predict needs, so call it off the GUI thread."""
+    from napari_wsimil.inference import choose_device, job  # noqa: F401 - the first prediction begins the sooner
     from napari_wsimil.packages import installed_models
 
     return installed_models(), choose_device("auto").type

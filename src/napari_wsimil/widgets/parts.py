@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from napari.utils.theme import get_theme
-from qtpy.QtCore import Qt
+from qtpy.QtCore import QEvent, Qt
 from qtpy.QtWidgets import (
     QComboBox,
     QFormLayout,
@@ -78,6 +78,32 @@ def form(rows: Sequence[tuple[str, Any]], widest: str = WIDEST_LABEL) -> QFormLa
         label.setMinimumWidth(round(1.1 * label.fontMetrics().horizontalAdvance(widest)) + 8)
         layout.addRow(label, field)
     return layout
+
+
+class Column(QWidget):
+    """What a scroll area shows: widgets below each other, which get all the height that their texts need at this width.
+
+    A scroll area asks for the least height without telling the width, at which texts that wrap say too little.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.column = QVBoxLayout(self)
+
+    def resizeEvent(self, event: Any) -> None:
+        """Another width: texts wrap elsewhere."""
+        super().resizeEvent(event)
+        self._keep_height()
+
+    def event(self, event: Any) -> bool:
+        """Other texts, or parts that were shown or hidden."""
+        done = super().event(event)
+        if event.type() == QEvent.Type.LayoutRequest:
+            self._keep_height()
+        return done
+
+    def _keep_height(self) -> None:
+        self.setMinimumHeight(self.column.minimumHeightForWidth(self.width()))
 
 
 def heading(text: str) -> QLabel:

@@ -41,8 +41,7 @@ class ProgressArea(QWidget):
 
     def show_progress(self, progress: Progress, provisional: bool) -> None:
         """Say how far the job is, and whether the heatmap on the slide is provisional."""
-        self.bar.setRange(0, progress.total)
-        self.bar.setValue(progress.done)
+        self._fill(progress.done, progress.total)
         self.label.setText(" · ".join([progress_text(progress), *([PROVISIONAL] if provisional else [])]))
         say(self.rates, rates_text(progress.rates))
 
@@ -59,5 +58,10 @@ class ProgressArea(QWidget):
 
     def _wait(self, text: str) -> None:
         self.tell(text)
-        self.bar.setRange(0, 0)
+        self._fill(0, 0)
         self.bar.show()
+
+    def _fill(self, done: int, total: int) -> None:
+        """Empty where the total is not known: a bar that swings makes Qt draw the canvas with it, which takes a core."""
+        self.bar.setRange(0, max(total, 1))
+        self.bar.setValue(done if total else 0)
