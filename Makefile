@@ -15,7 +15,7 @@ HAS_DISPLAY := macOS
 SCREEN :=
 endif
 
-.PHONY: help demo test lint bench bench-io bench-mil bench-predict bench-saving bench-training reproduce accuracy bundled-model clean system-packages
+.PHONY: help demo test lint bench bench-io bench-mil bench-cohort bench-predict bench-saving bench-training reproduce accuracy bundled-model clean system-packages
 
 help:
 	@echo "make demo           open the sample slide and predict (without a display: picture and files in demo-output/)"
@@ -26,6 +26,7 @@ help:
 	@echo "make bench-mil      measure what the MIL methods cost, beside the plain form of their equations (about half an hour; writes docs/methods-cost.md)"
 	@echo "make bench-predict  measure how slides become features, beside other pipelines (about a quarter of an hour; writes docs/speed-predict.md)"
 	@echo "make bench-saving   measure what zooming and stored features save, and memory on a huge slide (writes docs/speed-predict-zoom.md)"
+	@echo "make bench-cohort   measure many slides on one and two workers, and kill them (about ten minutes; writes docs/results/cohort.md)"
 	@echo "make bench-training measure whether training waits for its loader (writes docs/results/training-loader.md)"
 	@echo "make reproduce      train on real images and compare with the papers (hours without a GPU; writes docs/results; stops and goes on)"
 	@echo "make accuracy       measure the bundled model on generated slides it never saw"
@@ -59,6 +60,9 @@ bench-predict: $(PIPELINES)/.installed
 
 bench-saving: $(STAMP)
 	$(PY) benchmarks/savings.py --out docs/speed-predict-zoom.md
+
+bench-cohort: $(STAMP)
+	$(PY) benchmarks/cohort.py --out docs/results/cohort.md
 
 bench-training: $(STAMP)
 	$(PY) benchmarks/training_loader.py --out docs/results/training-loader.md

@@ -1,12 +1,13 @@
-"""How near our pipeline comes to the encoder alone: from a slide's path to a feature file, against the same patches in memory."""
+"""How near our pipeline comes to the encoder alone: from a slide's path to a feature file, and patches that are in memory."""
 
 from __future__ import annotations
 
+import statistics
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import predict_networks as networks
-from predict_ours import EVERYWHERE, alone, box_around, extraction, patches_at
+from predict_ours import EVERYWHERE, alone, box_around, extraction, patches_at, reading
 from predict_slides import sample_slide, slide_40x
 from predict_turns import Measured, Way, ratio, take_turns
 
@@ -18,12 +19,14 @@ if TYPE_CHECKING:
     import argparse
     from pathlib import Path
 
+    import numpy as np
     from numpy.typing import NDArray
 
     from napari_wsimil.encoders import Encoder
 
 WANTED = {("ResNet-50", "cpu"): 0.95, ("bundled", "cpu"): 0.80, ("ResNet-50", "cuda"): 0.90}
-LIMIT, PIPELINE, ALL = "encoder alone", "pipeline, tissue found first", "pipeline, every patch"
+LIMIT, READING = "encoder alone", "reading alone"
+PIPELINE, ALL = "pipeline, tissue found first", "pipeline, every patch"
 
 
 @dataclass(frozen=True)
@@ -59,6 +62,12 @@ class Ceiling:
 
     case: Case
     ways: dict[str, Measured]
+
+    def of_both(self, name: str) -> float:
+        """Rate of a way over what is possible: reading, then encoding, where both share the cores; else the slower of them."""
+        rounds = zip(*(self.ways[way].rates for way in (name, LIMIT, READING)), strict=True)
+        both = max if self.case.device == "cuda" else sum
+        return statistics.median(rate * both((1 / encoding, 1 / reading)) for rate, encoding, reading in rounds)
 
     @property
     def share(self) -> float:
@@ -97,7 +106,9 @@ def measure(case: Case) -> Ceiling:
     run = extraction(case.slide, case.encoder, device=case.device, options=case.options)
     corners = run().corners
     pixels = patches_at(case.slide, corners, case.in_memory)
-    ways = [alone(LIMIT, encoder, pixels), Way(PIPELINE, {"": run}, len(corners), ours=True, precision=encoder.precision)]
+    read = Way(READING, {"": reading(case.slide, corners)}, len(corners), whole=False, ours=True)
+    ways = [alone(LIMIT, encoder, pixels), read]
+    ways.append(Way(PIPELINE, {"": run}, len(corners), ours=True, precision=encoder.precision))
     if case.everywhere:
         whole = extraction(case.slide, case.encoder, device=case.device, options=EVERYWHERE)
         ways.append(Way(ALL, {"": whole}, len(whole().corners), ours=True, precision=encoder.precision))

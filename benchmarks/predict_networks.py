@@ -71,7 +71,7 @@ class GlobalMean(nn.Module):
 
 
 def resnet(name: str, folder: Path) -> Network:
-    """A ResNet of `transformers` with random weights, through a copy on disk as one downloads them, with its usual preprocessing.
+    """A ResNet of `transformers` with random weights, by way of a folder as one downloads them, with its usual preprocessing.
 
     That is ImageNet's: the shorter side to 256 px, which patches have, and the 224 px in the middle.
     """

@@ -3,7 +3,7 @@
     python benchmarks/predict_once.py memory SLIDE ENCODER
     python benchmarks/predict_once.py first SLIDE
 
-memory   bytes resident when the encoder is loaded and has encoded a batch, and at most while features are extracted
+memory   megabytes resident when the encoder is loaded and has encoded a batch, and at most while features are extracted
 first    seconds from `predict` to the first provisional heatmap, and to the end; the same once more, when all is loaded
 """
 
@@ -28,7 +28,7 @@ def memory(slide: str, name: str) -> dict[str, float]:
     before = psutil.Process().memory_info().rss
     with tempfile.TemporaryDirectory() as folder:
         made = ws.extract(slide, folder, encoder=encoder, mpp=0.5)
-    return {"loaded": before, "peak": most_memory(), "patches": sum(made.patches.values())}
+    return {"loaded": before / 1e6, "peak": most_memory() / 1e6, "patches": sum(made.patches.values())}
 
 
 def first(slide: str) -> dict[str, float]:

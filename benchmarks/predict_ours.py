@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 AT_ONCE = {"cpu": (16, 32, 64), "cuda": (64, 128, 256)}
 """Batches of which the best is taken for what has its patches in memory."""
 IN_FLIGHT = 2
+READ_AT_ONCE = 64
 EVERYWHERE = PatchOptions(tissue_only=False)
 
 
@@ -67,6 +68,17 @@ def patches_at(slide: Path, corners: NDArray[np.int64], count: int) -> NDArray[n
     some = corners[np.linspace(0, len(corners) - 1, min(count, len(corners))).astype(int)]
     with ws.open_slide(slide) as opened:
         return np.take(opened.read_patches(some, SIZE, MPP), range(count), axis=0, mode="wrap")
+
+
+def reading(slide: Path, corners: NDArray[np.int64]) -> Callable[[], None]:
+    """The other limit: opening the slide and reading the patches, with all cores, without keeping them."""
+
+    def run() -> None:
+        with ws.open_slide(slide) as opened:
+            for start in range(0, len(corners), READ_AT_ONCE):
+                opened.read_patches(corners[start : start + READ_AT_ONCE], SIZE, MPP)
+
+    return run
 
 
 def encoder_alone(encoder: Encoder, pixels: NDArray[np.uint8], at_once: int) -> Callable[[], None]:

@@ -33,11 +33,13 @@ def ceilings(found: Sequence[Ceiling]) -> str:
     for one in found:
         limit = one.ways[ceiling.LIMIT]
         for name, measured in one.ways.items():
-            share = "1.00" if name == ceiling.LIMIT else f"**{ratio(measured, limit):.2f}**"
-            what = f"{name}, {limit.setting}" if name == ceiling.LIMIT else name
             where = f"{one.case.network}, {limit.way.precision}, {one.case.device}"
-            rows.append([where, one.case.slide_name, what, str(measured.way.patches), f"{measured.rate:.1f}", share])
-    return table(["encoder", "slide", "way", "patches>", "patches/s>", "of the encoder alone>"], rows)
+            cells = [where, one.case.slide_name, f"{name}, {measured.setting}" if measured.setting else name]
+            cells += [str(measured.way.patches), f"{measured.rate:.1f}", f"{measured.cpu_ms:.2f}"]
+            shares = [f"**{ratio(measured, limit):.2f}**", f"{one.of_both(name):.2f}"] if measured.way.whole else ["", ""]
+            rows.append([*cells, *shares])
+    head = ["encoder", "slide", "way", "patches>", "patches/s>", "CPU ms per patch>", "of the encoder alone>"]
+    return table([*head, "of reading, then encoding>"], rows)
 
 
 def contest(ways: Mapping[str, Measured]) -> str:

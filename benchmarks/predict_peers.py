@@ -1,6 +1,6 @@
 """TIAToolbox, LazySlide and WSInfer, each extracting features of the same patches with the same module.
 
-`make_importable` comes first: torchvision of PyPI may not find its compiled operators' libraries beside a torch for the CPU, and
+`make_importable` comes first: PyPI's torchvision does not find what its compiled operators need beside a torch for the CPU, and
 WSInfer looks for a class that zarr no longer has. Both are put right there, for the benchmark, and nowhere else.
 """
 
@@ -213,7 +213,7 @@ def _wsinfer(network: Network, slide: Path, corners: NDArray[np.int64]) -> Calla
     config = ModelConfiguration("resnet18", classes, names, SIZE, MPP, [])
 
     def run(workers: int) -> Features:
-        import pandas
+        import pandas as pd
 
         # the module itself, without a detour through TorchScript, and a crop, which its configuration can't name
         module.get_pretrained_torch_module = lambda model: network.module
@@ -228,7 +228,7 @@ def _wsinfer(network: Network, slide: Path, corners: NDArray[np.int64]) -> Calla
             failed = module.run_inference(folder / "slides", folder, Model(config, ""), batch_size=BATCH, num_workers=workers)
             if any(failed):
                 raise RuntimeError(f"WSInfer failed on {slide.name}")
-            table = pandas.read_csv(folder / "model-outputs-csv" / f"{slide.stem}.csv")
+            table = pd.read_csv(folder / "model-outputs-csv" / f"{slide.stem}.csv")
         rows = table[[f"prob_{name}" for name in names]].to_numpy(np.float32)
         return Features(table[["minx", "miny"]].to_numpy(np.int64), rows)
 

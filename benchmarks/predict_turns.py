@@ -86,32 +86,27 @@ class Measured:
         return statistics.median(1e3 * cost.cpu / self.way.patches for cost in self.costs)
 
 
-def take_turns(
-    ways: Sequence[Way], rounds: int, *, warm: int = 1, told: Callable[[str], object] = print
-) -> dict[str, Measured]:
+def take_turns(ways: Sequence[Way], rounds: int, *, told: Callable[[str], object] = print) -> dict[str, Measured]:
     """Run all ways `rounds` times, each round beginning with another one.
 
-    Before, every setting runs `warm` times. That does not count: it loads what is loaded at first use, and the last of it
-    chooses the setting.
+    Before, every setting runs once, which does not count: it loads what is loaded at first use, and chooses the setting.
     """
     measured = {way.name: Measured(way) for way in ways}
     for way in ways:
         seconds: dict[str, float] = {}
-        for _ in range(warm):
-            for setting, run in way.settings.items():
-                cost, features = once(run)
-                seconds[setting] = cost.wall
-                measured[way.name].features = features
+        for setting, run in way.settings.items():
+            cost, measured[way.name].features = once(run)
+            seconds[setting] = cost.wall
         measured[way.name].setting = min(seconds, key=seconds.__getitem__)
         gc.freeze()  # what peers imported is no garbage: those that collect it in every run shall not pay for each other's
         told(f"{way.name}: " + ", ".join(f"{name or 'takes'} {taken:.2f} s" for name, taken in seconds.items()))
     for number in range(rounds):
         for turn in range(len(ways)):
             one = measured[ways[(turn + number) % len(ways)].name]
-            cost, features = once(one.way.settings[one.setting])
+            cost, one.features = once(one.way.settings[one.setting])
             one.costs.append(cost)
-            one.features = features
             told(f"round {number + 1}, {one.way.name}: {one.way.patches / cost.wall:.1f} patches/s")
+    gc.unfreeze()
     return measured
 
 

@@ -20,6 +20,16 @@ def test_predict_slide(tiny_slide, random_model, tmp_path):
     assert 0 < kinds.count("tile") < len(rows) - 1
 
 
+def test_cohort(tiny_slide, random_model, tmp_path):
+    (tmp_path / "slides.txt").write_text(f"{tiny_slide}\nmissing.svs\n")
+    command = [sys.executable, ROOT / "examples" / "cohort.py", tmp_path / "slides.txt", "--model", random_model.source]
+    done = subprocess.run([*command, "--workers", "0", "--out", tmp_path], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "1 of 2: tiny done" in done.stdout
+    assert "1 done, 1 failed" in done.stdout
+    assert (tmp_path / "results" / "report.html").is_file()
+
+
 def test_train(tmp_path):
     command = [sys.executable, ROOT / "examples" / "train.py", "--slides", "8", "--epochs", "2", "--out", tmp_path / "run"]
     done = subprocess.run(command, capture_output=True, text=True)

@@ -33,7 +33,7 @@ def test_results_are_handled_without_torch():
 
 
 def test_everything_left_of_the_widgets_runs_without_napari_and_qt():
-    names = "slides patches encoders bags mil packages inference.job exports training samples cli.commands"
+    names = "slides patches encoders bags mil packages inference.job exports training cohorts.jobs samples cli.commands"
     code = (
         "import sys, importlib\n"
         f"for name in '{names}'.split():\n"

@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import errno
 import json
+import os
+import sys
 
 import pytest
 
@@ -13,6 +15,8 @@ from napari_wsimil.cohorts import running, work
 from napari_wsimil.cohorts.folder import CohortFolder
 from napari_wsimil.cohorts.records import count_attempts, note_attempt
 from napari_wsimil.inference.options import PatchOptions
+from napari_wsimil.slides import set_cache_limit
+from napari_wsimil.slides.backends.byte_reader import ByteReader
 
 
 @pytest.fixture
@@ -94,6 +98,27 @@ def test_parquet_has_the_same_rows(cohort):
     assert rows[2]["patches"] is None
 
 
+def test_without_the_extra_the_rest_is_there(cohort, monkeypatch):
+    for name in ("pyarrow", "pyarrow.parquet", "jinja2"):
+        monkeypatch.setitem(sys.modules, name, None)
+    events = []
+    result = cohort(on_event=events.append)
+    assert [event.text.split()[0] for event in events if event.kind == "notice"] == ["results.parquet", "report.html"]
+    assert result.table.is_file()
+    assert not result.report.exists()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="others refuse such names")
+def test_names_that_are_no_utf8(cohort, slides):
+    odd = slides / os.fsdecode(b"caf\xe9.tiff")
+    odd.write_bytes((slides / "a.tiff").read_bytes())
+    bad = slides / os.fsdecode(b"bad\xe9.svs")
+    bad.touch()
+    result = cohort()
+    assert [record.status for record in result.records] == ["done", "done", "failed", "failed", "done"]
+    assert cohort(skip_failed=True).new == set()
+
+
 def test_what_changed_is_done_again_and_nothing_else(cohort, slides, tmp_path, write_slide):
     cohort()
     (tmp_path / "out" / "b.prediction.h5").unlink()
@@ -109,11 +134,11 @@ def test_what_changed_is_done_again_and_nothing_else(cohort, slides, tmp_path, w
 @pytest.mark.parametrize(
     ("changed", "words"),
     [
-        ({"formats": ["csv"]}, "formats as usual, and csv is asked for now"),
-        ({"mpp": 0.25}, "mpp as usual, and 0.25"),
-        ({"precision": "bf16"}, "precision fp32, and bf16"),
-        ({"options": PatchOptions(overlap=0.5)}, "options overlap as usual, and 0.5"),
-        ({"model": "bundled"}, "model id random, and bundled"),
+        ({"formats": ["csv"]}, "formats: none then, csv now"),
+        ({"mpp": 0.25}, "mpp: none then, 0.25 now"),
+        ({"precision": "bf16"}, "precision: fp32 then, bf16 now"),
+        ({"options": PatchOptions(overlap=0.5)}, "options overlap: none then, 0.5 now"),
+        ({"model": "bundled"}, "model id: random then, bundled"),
     ],
 )
 def test_other_settings_are_refused_in_the_same_folder(cohort, slides, changed, words):
@@ -149,6 +174,35 @@ def test_faults_that_pass_are_tried_again(cohort, slides, monkeypatch):
     calls.clear()
     (result.folder / "a.prediction.h5").unlink()
     assert "Stale file handle" in cohort(retries=0).failed[0].error
+
+
+@pytest.mark.parametrize("verb", ["predict", "extract"])
+def test_what_a_disk_could_not_read_is_not_taken_for_glass(verb, slides, random_model, random_encoder, tmp_path, monkeypatch):
+    monkeypatch.setattr(running, "BACKOFF_SECONDS", 0.01)
+    usual, faults = ByteReader.read, []
+
+    def read(self, offset, count):
+        if count > 1000 and len(faults) < 2:
+            faults.append(offset)
+            raise OSError(errno.EIO, "Input/output error")
+        return usual(self, offset, count)
+
+    monkeypatch.setattr(ByteReader, "read", read)
+    wish = {"workers": 0, "precision": "fp32", "device": "cpu"}
+    set_cache_limit(0)
+    try:
+        if verb == "predict":
+            result = ws.predict_cohort(slides / "a.tiff", random_model, tmp_path / "out", store=tmp_path / "store", **wish)
+            clean = ws.predict(slides / "a.tiff", random_model, precision="fp32", device="cpu", store=tmp_path / "store")
+            assert result.done[0].probabilities == pytest.approx(dict(clean.probabilities), abs=1e-6)
+        else:
+            result = ws.extract_cohort(slides / "a.tiff", tmp_path / "store", encoder=random_encoder[1], **wish)
+    finally:
+        set_cache_limit(512 << 20)
+    assert faults
+    record = result.records[0]
+    assert (record.status, record.attempts > 1, record.notices) == ("done", True, ())
+    assert record.encoded == record.patch_count
 
 
 def test_faults_of_the_program_are_recorded_too(cohort, slides, monkeypatch):

@@ -239,6 +239,20 @@ class TestRealRuns:
         np.testing.assert_array_equal(stained.attention[0.5].xy, plain.attention[0.5].xy)
         assert not np.allclose(stained.attention[0.5].values, plain.attention[0.5].values, rtol=1e-4)
 
+    def test_precision_and_compiling(self, run, monkeypatch):
+        from napari_wsimil.encoders import Encoder
+
+        asked = []
+
+        def tuned(encoder, precision="auto", *, compiled=False):
+            asked.append((precision, compiled))
+            return encoder
+
+        monkeypatch.setattr(Encoder, "tuned", tuned)
+        run(precision="auto")
+        run(precision="fp32", compiled=True)
+        assert asked == [("auto", False), ("fp32", True)]
+
     def test_features_are_kept_where_wanted(self, run, plain, own_cache):
         run()
         assert not list(own_cache.rglob("*.h5"))

@@ -79,10 +79,10 @@ def extract(
         extract_alone(found[0], out, as_json=as_json, **wish)
         return
     many: dict[str, Any] = {"workers": workers, "scheduler": scheduler, "retries": retries, "skip_failed": skip_failed}
-    extract_many(slides, out, as_json=as_json, **many, **wish)
+    extract_many(found, out, as_json=as_json, **many, **wish)
 
 
-def extract_many(slides: Sequence[Path], out: Path, *, encoder_name: str, as_json: bool, **wish: Any) -> None:
+def extract_many(slides: Sequence[CohortSlide], out: Path, *, encoder_name: str, as_json: bool, **wish: Any) -> None:
     """Extract a cohort under a bar, a line for each slide."""
     from napari_wsimil.cohorts import extract_cohort
 

@@ -83,10 +83,10 @@ def predict(
         predict_alone(found[0], out, as_json=as_json, **wish)
         return
     many: dict[str, Any] = {"workers": workers, "scheduler": scheduler, "retries": retries, "skip_failed": skip_failed}
-    predict_many(slides, out, as_json=as_json, **many, **wish)
+    predict_many(found, out, as_json=as_json, **many, **wish)
 
 
-def predict_many(slides: Sequence[Path], out: Path, *, model_name: str, as_json: bool, **wish: Any) -> None:
+def predict_many(slides: Sequence[CohortSlide], out: Path, *, model_name: str, as_json: bool, **wish: Any) -> None:
     """Predict a cohort under a bar, a line for each slide."""
     from napari_wsimil.cohorts import predict_cohort
 

@@ -9,12 +9,12 @@ if TYPE_CHECKING:
     from napari_wsimil.cohorts.events import CohortEvent
     from napari_wsimil.cohorts.jobs import extract_cohort, predict_cohort
     from napari_wsimil.cohorts.records import Record
-    from napari_wsimil.cohorts.running import CohortResult
+    from napari_wsimil.cohorts.result import CohortResult
     from napari_wsimil.cohorts.slides import CohortSlide, find_slides
 
 _HOMES = {
     "CohortEvent": "events",
-    "CohortResult": "running",
+    "CohortResult": "result",
     "CohortSlide": "slides",
     "Record": "records",
     "extract_cohort": "jobs",

@@ -101,8 +101,8 @@ class DaskCrew:
             future.cancel()
             if deaths == MOST_DEATHS:
                 raise WsimilError(
-                    f"Workers died {deaths} times while they loaded the encoder, probably because it needs more memory than they "
-                    "have; use fewer workers, or larger machines."
+                    f"Workers died {deaths} times while they loaded the encoder, probably because it needs more memory than "
+                    "they have; use fewer workers, or larger machines."
                 )
         return job.request.precision
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 
-from napari_wsimil.errors import WsimilError
+from napari_wsimil.errors import WsimilError, printable
 
 TRANSIENT = frozenset(
     getattr(errno, name)
@@ -57,6 +57,8 @@ def sentence(error: BaseException, name: str) -> str:
     if isinstance(error, WsimilError):
         return str(error)
     if isinstance(error, OSError):
-        return f"{error.filename or name} can't be read or written ({error.strerror or error})."
+        return printable(f"{error.filename or name} can't be read or written ({error.strerror or error}).")
     text = " ".join(str(error).split())[:300]
-    return f"{name} could not be done because of a fault in the program or its libraries ({type(error).__name__}: {text})."
+    return printable(
+        f"{name} could not be done because of a fault in the program or its libraries ({type(error).__name__}: {text})."
+    )

@@ -3,38 +3,36 @@
 from __future__ import annotations
 
 import time
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from napari_wsimil.cohorts.crews import InProcess
 from napari_wsimil.cohorts.events import CohortEvent
 from napari_wsimil.cohorts.folder import CohortFolder
 from napari_wsimil.cohorts.request import AskedPrecision, Means, Named, Request, inside_digest, make_request
-from napari_wsimil.cohorts.running import CohortResult, CohortRun, Wish
+from napari_wsimil.cohorts.running import CohortRun, Wish
 from napari_wsimil.cohorts.slides import find_slides, named_slides
+from napari_wsimil.cohorts.where import Where
 from napari_wsimil.errors import WsimilError
 from napari_wsimil.inference.options import PatchOptions
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Sequence
 
-    from napari_wsimil.cohorts.crews import Crew
-    from napari_wsimil.inference import Progress
+    from napari_wsimil.cohorts.result import CohortResult
+    from napari_wsimil.cohorts.slides import CohortSlide
     from napari_wsimil.inference.steps import CancelFlag
     from napari_wsimil.packages import Model
     from napari_wsimil.slides import Resampling
 
-    Report = Callable[[str, str, Progress], object]
-    Slides = str | Path | Sequence[str | Path]
+    Slides = str | Path | Sequence[str | Path | CohortSlide]
 
 USUAL = PatchOptions()
 
 
 def predict_cohort(
     slides: Slides,
-    model: Model | str | Path = "bundled",
-    out: str | Path = "results",
+    model: Model | str | Path,
+    out: str | Path,
     *,
     workers: int | None = None,
     scheduler: str | None = None,
@@ -135,7 +133,7 @@ def predict_cohort(
         compiled=compiled,
     )
     folder = CohortFolder(Path(out).expanduser().absolute())
-    where = _Where(workers, scheduler, device)
+    where = Where(workers, scheduler, device)
     return _run(
         slides, folder, request, means, where, retries=retries, skip_failed=skip_failed, on_event=on_event, cancel=cancel
     )
@@ -209,54 +207,10 @@ def extract_cohort(
         compiled=compiled,
     )
     folder = CohortFolder(store / "extractions" / f"{loaded.id}-{request.digest[:8]}")
-    where = _Where(workers, scheduler, device)
+    where = Where(workers, scheduler, device)
     return _run(
         slides, folder, request, means, where, retries=retries, skip_failed=skip_failed, on_event=on_event, cancel=cancel
     )
-
-
-class _Where:
-    """Who works: `workers` processes here (None: as many as suit), none of them, or those of a scheduler."""
-
-    def __init__(self, workers: int | None, scheduler: str | None, device: str) -> None:
-        if workers is not None and scheduler is not None:
-            raise WsimilError("Give either workers, on this computer, or a scheduler with workers of its own; not both.")
-        if workers is not None and workers < 0:
-            raise WsimilError(f"There can't be {workers} workers; give 0 for this process, or how many processes to start.")
-        self.workers, self.scheduler, self.device = workers, scheduler, device
-
-    @property
-    def worker_device(self) -> str:
-        """The device as workers see it."""
-        from napari_wsimil.cohorts.local import local_device
-
-        return self.device if self.scheduler is not None or self.workers == 0 else local_device(self.device)
-
-    @contextmanager
-    def crew(self, run: CohortRun) -> Iterator[Crew]:
-        """Workers for a run, closed at the end."""
-        crew: Crew
-        if self.scheduler is None and self.workers == 0:
-            crew = InProcess(run.report, run.stop)
-            yield crew
-            return
-        from napari_wsimil.cohorts.dask_crew import DaskCrew
-        from napari_wsimil.cohorts.local import local_client, remote_client, shares
-
-        if self.scheduler is not None:
-            client = remote_client(self.scheduler)
-        else:
-            own, said = shares(self.workers, self.device)
-            if said:
-                run.tell(CohortEvent("notice", text=said))
-            # more workers than slides would only wait
-            client = local_client(own[: max(1, run.left)])
-        with client as connected:
-            crew = DaskCrew(connected, run.report, run.stop)
-            try:
-                yield crew
-            finally:
-                crew.close()
 
 
 def _run(
@@ -264,7 +218,7 @@ def _run(
     folder: CohortFolder,
     request: Request,
     means: Means,
-    where: _Where,
+    where: Where,
     *,
     retries: int,
     skip_failed: bool,

@@ -176,10 +176,12 @@ def _dask() -> Iterator[None]:
 @contextmanager
 def _quiet() -> Iterator[None]:
     """Keep Dask's own log to itself: what matters to the user is told in the cohort's words."""
-    log = logging.getLogger("distributed")
-    before = log.level
-    log.setLevel(logging.CRITICAL)
+    known = [name for name in logging.root.manager.loggerDict if name.split(".")[0] == "distributed"]
+    before = {log: log.level for log in map(logging.getLogger, ["distributed", *known])}
+    for log in before:
+        log.setLevel(logging.CRITICAL)
     try:
         yield
     finally:
-        log.setLevel(before)
+        for log, level in before.items():
+            log.setLevel(level)

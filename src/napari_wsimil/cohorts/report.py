@@ -126,7 +126,7 @@ def _classes(done: Sequence[Record], request: Request) -> list[dict[str, Any]]:
     for name in request.classes:
         own = [record.probabilities[name] for record in done if record.predicted_class == name]
         share = counts[name] / len(done)
-        median = f"{statistics.median(own):.3f}" if own else "–"
+        median = _probability(statistics.median(own)) if own else "–"
         found.append(
             {
                 "name": name,
@@ -145,7 +145,7 @@ def _unsure(done: Sequence[Record], request: Request) -> list[tuple[str, str, st
         return []
     ranked = sorted(done, key=lambda record: max(record.probabilities.values()))
     return [
-        (record.name, str(record.predicted_class), f"{max(record.probabilities.values()):.3f}")
+        (record.name, str(record.predicted_class), _probability(max(record.probabilities.values())))
         for record in ranked[:LEAST_SURE]
     ]
 
@@ -180,6 +180,10 @@ def _slowest(done: Sequence[Record]) -> list[tuple[str, str, str, str]]:
         (record.name, _time(record.seconds), f"{record.patch_count:,}", f"{rate:,.1f}" if rate is not None else "–")
         for record, rate in zip(ranked, rates, strict=True)
     ]
+
+
+def _probability(value: float) -> str:
+    return f"{value:.3f}" if value < 0.9995 else "> 0.999"
 
 
 def _time(seconds: float) -> str:

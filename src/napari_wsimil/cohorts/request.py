@@ -189,13 +189,12 @@ def first_difference(kept: dict[str, Any], wanted: dict[str, Any]) -> str:
             continue
         if isinstance(there, dict) or isinstance(here, dict):
             return f"{name} {first_difference(there or {}, here or {})}"
-        words = name.replace("_", " ")
-        return f"{words} {_short(there)}, and {_short(here)} is asked for now"
+        return f"{name.replace('_', ' ')}: {_short(there)} then, {_short(here)} now"
     return ""
 
 
 def _short(value: Any) -> str:
     if value is None:
-        return "as usual"
+        return "none"
     text = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
     return text if len(text) <= 60 else f"{text[:57]}..."

@@ -8,16 +8,16 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from napari_wsimil.cohorts.events import CohortEvent
-from napari_wsimil.cohorts.folder import PARQUET, REPORT, RESULTS
+from napari_wsimil.cohorts.folder import PARQUET, REPORT
 from napari_wsimil.cohorts.report import write_report
 from napari_wsimil.cohorts.request import make_job
+from napari_wsimil.cohorts.result import CohortResult
 from napari_wsimil.cohorts.tables import write_tables
 from napari_wsimil.encoders import PRECISIONS
-from napari_wsimil.errors import CancelledError, WsimilError
+from napari_wsimil.errors import CancelledError, WsimilError, printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     from napari_wsimil.cohorts.crews import Crew
     from napari_wsimil.cohorts.folder import CohortFolder
@@ -35,45 +35,6 @@ TABLE_SECONDS = 30.0
 """How often the table is written while slides are done."""
 IDLE_SECONDS = 20.0
 """After which the user is told that there is no worker."""
-
-
-@dataclass(frozen=True)
-class CohortResult:
-    """How a cohort ended.
-
-    Attributes
-    ----------
-    folder
-        Where everything is.
-    records
-        Of all slides that were asked for, in that order.
-    new
-        Names of those that this run worked at; the others were done already.
-    """
-
-    folder: Path
-    records: tuple[Record, ...]
-    new: frozenset[str] = frozenset()
-
-    @property
-    def done(self) -> tuple[Record, ...]:
-        """Records of the slides that are done."""
-        return tuple(record for record in self.records if record.status == "done")
-
-    @property
-    def failed(self) -> tuple[Record, ...]:
-        """Records of the slides that failed."""
-        return tuple(record for record in self.records if record.status == "failed")
-
-    @property
-    def table(self) -> Path:
-        """The results as CSV; beside it as Parquet, where pyarrow is installed."""
-        return self.folder / RESULTS
-
-    @property
-    def report(self) -> Path:
-        """The report, one HTML page."""
-        return self.folder / REPORT
 
 
 @dataclass
@@ -301,8 +262,8 @@ class CohortRun:
             return outcome.error if self.wish.retries == 0 else f"{outcome.error} (tried {todo.wrong} times)"
         times = "once" if todo.deaths == 1 else f"{todo.deaths} times"
         return (
-            f"{todo.slide.path.name} was given up: its worker died {times} while at it, probably because the slide needs more "
-            "memory than there is; use fewer workers, or one on a larger machine."
+            f"{printable(todo.slide.path.name)} was given up: its worker died {times} while at it, probably because the slide "
+            "needs more memory than there is; use fewer workers, or one on a larger machine."
         )
 
     def _tell(self, kind: str, **about: object) -> None:

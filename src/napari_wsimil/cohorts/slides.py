@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from napari_wsimil.errors import SlideError
+from napari_wsimil.errors import SlideError, printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -39,7 +39,7 @@ class CohortSlide:
     mpp: float | None = None
 
 
-def find_slides(given: str | Path | Sequence[str | Path], known: Mapping[Path, str] | None = None) -> tuple[CohortSlide, ...]:
+def find_slides(given: str | Path | Sequence[str | Path | CohortSlide]) -> tuple[CohortSlide, ...]:
     """Find the slides that are meant, each once, with unique names.
 
     Parameters
@@ -47,7 +47,7 @@ def find_slides(given: str | Path | Sequence[str | Path], known: Mapping[Path, s
     given
         Slides, folders (searched with all that is below; a folder that is a DICOM series or an OME-Zarr is one slide), lists
         (.txt, a path in each line, relative to the list; what follows a # at the start of a line is left out) and manifests
-        (.csv, .tsv).
+        (.csv, .tsv); also what an earlier call found.
 
     Raises
     ------
@@ -59,7 +59,8 @@ def find_slides(given: str | Path | Sequence[str | Path], known: Mapping[Path, s
     sources = [given] if isinstance(given, str | Path) else list(given)
     found: dict[Path, CohortSlide] = {}
     for source in sources:
-        for slide in _meant_by(Path(source).expanduser().absolute()):
+        meant = [source] if isinstance(source, CohortSlide) else _meant_by(Path(source).expanduser().absolute())
+        for slide in meant:
             found.setdefault(slide.path, slide)
     return named_slides(list(found.values()), {})
 
@@ -140,7 +141,7 @@ def named_slides(slides: Sequence[CohortSlide], known: Mapping[Path, str]) -> tu
     taken = {name.casefold() for name in known.values()}
     named = []
     for slide in slides:
-        name = known.get(slide.path) or _free(_UNFIT_FOR_NAMES.sub("_", slide.name).strip(". ") or "slide", taken)
+        name = known.get(slide.path) or _free(_UNFIT_FOR_NAMES.sub("_", printable(slide.name)).strip(". ") or "slide", taken)
         taken.add(name.casefold())
         named.append(replace(slide, name=name))
     return tuple(named)

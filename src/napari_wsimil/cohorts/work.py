@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from napari_wsimil.cohorts.request import AskedPrecision, Job
     from napari_wsimil.inference import Progress
+    from napari_wsimil.slides import Slide
 
     Watch = Callable[[Progress], object]
     Stop = Callable[[], bool]
@@ -131,21 +132,20 @@ def _check_folder(folder: CohortFolder, job: Job) -> None:
 
 
 def _predicted(job: Job, folder: CohortFolder, watch: Watch | None, stop: Stop | None) -> dict[str, Any]:
+    from napari_wsimil.bags import FeatureStore
     from napari_wsimil.exports import FORMATS, export
     from napari_wsimil.inference import predict
     from napari_wsimil.packages import load_model
+    from napari_wsimil.slides import open_slide
 
     model = load_model(str(job.means.model), trust_code=job.means.trust_code)
     _check_same(job.request.model.digest if job.request.model else "", model.digest, f"the model {model.id}")
-    prediction = predict(
-        job.path,
-        model,
-        on_progress=watch,
-        cancel=stop,
-        mpp=job.mpp,
-        store=job.means.store or folder.scratch(job.name),
-        **_ways(job),
-    )
+    options = PatchOptions.from_json(job.request.options)
+    store = FeatureStore(job.means.store or folder.scratch(job.name))
+    with open_slide(job.path, mpp=job.mpp) as slide:
+        prediction = predict(slide, model, on_progress=watch, cancel=stop, store=store.folder, **_ways(job))
+        specs = options.applied(model.spec.patch_specs())
+        _check_read(slide, [store.path(slide, model.encoder, spec) for spec in specs])
     files = [prediction.save(folder.path / f"{job.name}{PREDICTION_SUFFIX}")]
     for name in job.request.formats:
         files.append(export(prediction, folder.path / f"{job.name}{FORMATS[name].suffix}", format=name))
@@ -167,38 +167,47 @@ def _predicted(job: Job, folder: CohortFolder, watch: Watch | None, stop: Stop |
 def _extracted(job: Job, watch: Watch | None, stop: Stop | None) -> dict[str, Any]:
     from napari_wsimil.encoders import load_encoder
     from napari_wsimil.inference import choose_device, extract
+    from napari_wsimil.slides import open_slide
 
     encoder = load_encoder(str(job.means.encoder), trust_code=job.means.trust_code)
     _check_same(job.request.encoder.digest, encoder.digest, f"the encoder {encoder.id}")
     request = job.request
-    extraction = extract(
-        job.path,
-        str(job.means.store),
-        encoder=encoder,
-        mpp=request.mpps,
-        patch_size=request.patch_size,
-        stride=request.stride,
-        on_progress=watch,
-        cancel=stop,
-        slide_mpp=job.mpp,
-        resampling=job.request.resampling,
-        **_ways(job),
-    )
+    with open_slide(job.path, mpp=job.mpp) as slide:
+        extraction = extract(
+            slide,
+            str(job.means.store),
+            encoder=encoder,
+            mpp=request.mpps,
+            patch_size=request.patch_size,
+            stride=request.stride,
+            on_progress=watch,
+            cancel=stop,
+            resampling=request.resampling,
+            **_ways(job),
+        )
+        _check_read(slide, list(extraction.files.values()))
+        identity = {"fingerprint": slide.fingerprint, "mpp_level0": slide.mpp}
     return {
+        **identity,
         "patches": {f"{mpp:g}": count for mpp, count in extraction.patches.items()},
         "encoded": extraction.encoded,
         "files": _relative(list(extraction.files.values()), job.folder),
         "notices": extraction.notices,
         "device": str(choose_device(job.means.device)),
-        **_identity(job),
     }
 
 
-def _identity(job: Job) -> dict[str, Any]:
-    from napari_wsimil.slides import open_slide
-
-    with open_slide(job.path, mpp=job.mpp) as slide:
-        return {"fingerprint": slide.fingerprint, "mpp_level0": slide.mpp}
+def _check_read(slide: Slide, features: list[Path]) -> None:
+    """Refuse results of pixels that the system could not read, and remove their `features`: background stood in for tissue."""
+    if not slide.read_faults:
+        return
+    for path in features:
+        path.unlink(missing_ok=True)
+        path.with_name(f"{path.name}.part").unlink(missing_ok=True)
+    fault = slide.read_faults[0]
+    raise SlideError(
+        f"{slide.path.name} could not be read everywhere ({fault.strerror or fault}); see whether its disk is in order."
+    ) from fault
 
 
 def _ways(job: Job) -> dict[str, Any]:

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from napari_wsimil import __version__
+from napari_wsimil.errors import printable
 from napari_wsimil.inference.prediction import PatchScores, PatchSet, SlidePrediction
 
 if TYPE_CHECKING:
@@ -151,7 +152,7 @@ def _provenance(run: Run) -> dict[str, Any]:
 
 def _about_slide(slide: Slide) -> dict[str, Any]:
     return {
-        "path": str(slide.path),
+        "path": printable(str(slide.path)),
         "name": slide.name,
         "fingerprint": slide.fingerprint,
         "width": slide.width,

@@ -20,10 +20,13 @@ class DamageReport:
     ----------
     notices
         At most ten sentences, then one that says that there are more.
+    faults
+        What the system said where it could not read: the file itself may be whole.
     """
 
     def __init__(self, name: str) -> None:
         self.notices: list[str] = []
+        self.faults: list[OSError] = []
         self._name = name
         self._changed = False
         self._seen: set[tuple[int, int, int]] = set()
@@ -35,6 +38,7 @@ class DamageReport:
             if (level.index, column, row) in self._seen:
                 return
             self._seen.add((level.index, column, row))
+            self.faults += _system_faults(error)
             count = len(self._seen)
             x, y = (round(step * side * level.downsample) for step, side in zip((column, row), level.tile_size, strict=True))
             text = f"{self._name} has a damaged tile at x {x}, y {y} (level {level.index}, {error}); it is shown as background."
@@ -56,3 +60,11 @@ class DamageReport:
             )
             self.notices.append(text)
         _log.warning(text)
+
+
+def _system_faults(error: BaseException) -> list[OSError]:
+    """What a damaged tile comes from where the system could not read the file there."""
+    cause: BaseException | None = error
+    while cause is not None and not isinstance(cause, OSError):
+        cause = cause.__cause__
+    return [] if cause is None else [cause]

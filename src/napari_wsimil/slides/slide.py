@@ -91,6 +91,11 @@ class Slide:
         """Sentences that the user must see; damaged tiles add to them while the slide is read."""
         return (*map(printable, self._notices), *self._damage.notices)
 
+    @property
+    def read_faults(self) -> tuple[OSError, ...]:
+        """What the system said where tiles could not be read and are shown as background: a fault of the disk, no damage."""
+        return tuple(self._damage.faults)
+
     @cached_property
     def fingerprint(self) -> str:
         """Stable id of the pixels, 32 hex digits: the same for a copy under another name, and cheap to find."""

@@ -59,9 +59,9 @@ class ProgressArea(QWidget):
     def _wait(self, text: str) -> None:
         self.tell(text)
         self._fill(0, 0)
-        self.bar.show()
 
     def _fill(self, done: int, total: int) -> None:
         """Empty where the total is not known: a bar that swings makes Qt draw the canvas with it, which takes a core."""
         self.bar.setRange(0, max(total, 1))
         self.bar.setValue(done if total else 0)
+        self.bar.show()
