@@ -88,8 +88,8 @@ def cases(chosen: argparse.Namespace, folder: Path) -> list[Case]:
             slow = name == "ResNet-50" and not gpu
             around = box_around(_tissue_corners(sample), 4 if quick else 256) if slow else PatchOptions()
             many = 8 if quick else 128 if slow else 1024
-            rounds = chosen.rounds if slow or quick else 2 * chosen.rounds + 1
-            found.append(Case(name, encoder, "sample, 20x", sample, device, around, many, not slow, rounds))
+            rounds = chosen.rounds if slow or quick else chosen.rounds + 2
+            found.append(Case(name, encoder, "sample, 20x", sample, device, around, many, False, rounds))
             on_40x = small if slow else big
             found.append(Case(name, encoder, "40x", on_40x, device, PatchOptions(), many, not slow, rounds))
     return found

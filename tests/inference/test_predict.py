@@ -131,7 +131,7 @@ def test_closing_the_steps_stops_the_reader_within_a_second(tiny_slide, random_m
 
 def test_finding_tissue_does_not_hold_up_a_cancel(tiny_slide, random_model, monkeypatch):
     release = threading.Event()
-    monkeypatch.setattr("napari_wsimil.inference.job.find_tissue", lambda *_: release.wait(20))
+    monkeypatch.setattr("napari_wsimil.inference.steps.find_tissue", lambda *_: release.wait(20))
     steps = predict_steps(tiny_slide, random_model, device="cpu")
     stages = [next(steps).stage for _ in range(4)]
     assert stages == ["Opening the slide", *["Finding tissue"] * 3]

@@ -32,6 +32,10 @@ ROUNDS = (2, 6)
 """Fewest and most rounds."""
 BATCH_SECONDS = 0.2
 """About how long a batch takes in fp32."""
+CLEARLY = 1.5
+"""Times as fast as fp32 from which two rounds are enough, as they are where it is slower; noise does not do that."""
+LEAST_PATCHES = 8
+"""Of which the features are compared in any case, time allowing."""
 HOPELESS = 0.5
 """Of fp32's speed: nothing so slow is measured again."""
 COLOURS = np.array([[245, 243, 246], [226, 168, 200], [120, 70, 140]], np.float32)
@@ -112,7 +116,8 @@ def measure(
         best = [min(best[0], slow), min(best[1], fast)]
         agreement = min(agreement, agreement_of(features, halves))
         spent = time.perf_counter() - begun > SECONDS and number + 1 >= ROUNDS[0]
-        if spent or best[1] * HOPELESS > best[0]:
+        clear = not 1 < best[0] / best[1] < CLEARLY and number + 1 >= ROUNDS[0] and (number + 1) * batch >= LEAST_PATCHES
+        if spent or clear or best[1] * HOPELESS > best[0]:
             break
     return Tuning(half, batch / best[0], batch / best[1], agreement, batch)
 

@@ -15,8 +15,16 @@ from napari_wsimil.errors import ModelError
 from napari_wsimil.inference.devices import choose_device
 from napari_wsimil.inference.options import PatchOptions
 from napari_wsimil.inference.progress import Progress
-from napari_wsimil.inference.steps import Computing, Meter, check_magnification, make_bag, meanwhile, opened_slide, run_to_end
-from napari_wsimil.patches import PatchSpec, find_tissue
+from napari_wsimil.inference.steps import (
+    Computing,
+    Meter,
+    check_magnification,
+    find_tissue_and_tune,
+    make_bag,
+    opened_slide,
+    run_to_end,
+)
+from napari_wsimil.patches import PatchSpec
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Mapping, Sequence
@@ -170,9 +178,9 @@ def extract_steps(
             notices += check_magnification(opened, spec.mpp, "the extraction", "ask for coarser patches")
         encoded = 0
         if any(store.stored(opened, encoder, spec) is None for spec in wanted):
-            method = wanted[0].tissue_method
-            tissue = yield from meanwhile(lambda: find_tissue(opened, method), Progress("Finding tissue"))
-            with make_bag(opened, encoder.to(chosen), wanted, tissue, computing, options, store=store) as bag:
+            placed = encoder.to(chosen)
+            tissue = yield from find_tissue_and_tune(opened, placed, wanted, computing, store)
+            with make_bag(opened, placed, wanted, tissue, computing, options, store=store) as bag:
                 yield from _encode(bag)
                 encoded = sum(bag.encoded.values())
         files = {spec.mpp: store.path(opened, encoder, spec) for spec in wanted}

@@ -15,9 +15,16 @@ from napari_wsimil.inference.options import PatchOptions
 from napari_wsimil.inference.progress import Progress
 from napari_wsimil.inference.provisional import Preview
 from napari_wsimil.inference.running import Looked, run_model
-from napari_wsimil.inference.steps import Computing, Meter, check_magnification, make_bag, meanwhile, opened_slide, run_to_end
+from napari_wsimil.inference.steps import (
+    Computing,
+    Meter,
+    check_magnification,
+    find_tissue_and_tune,
+    make_bag,
+    opened_slide,
+    run_to_end,
+)
 from napari_wsimil.packages import load_model
-from napari_wsimil.patches import find_tissue
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
@@ -134,9 +141,9 @@ def predict_steps(
         loaded = load_model(model) if isinstance(model, str | Path) else model
         specs = options.applied(loaded.spec.patch_specs())
         notices = (*opened.notices, *check_magnification(opened, specs[-1].mpp, f"model {loaded.id}", OTHER_MODEL))
-        tissue = yield from meanwhile(lambda: find_tissue(opened, specs[0].tissue_method), Progress("Finding tissue"))
         kept = None if store is None else FeatureStore(store, precision=computing.kept_precision)
         encoder = loaded.encoder.to(chosen)
+        tissue = yield from find_tissue_and_tune(opened, encoder, specs, computing, kept)
         bag = owned.enter_context(make_bag(opened, encoder, specs, tissue, computing, options, store=kept, focus=focus))
         seconds = {"tissue": time.perf_counter() - started}
         network, apart = deepcopy(loaded.mil).to(chosen), options.mpps is not None

@@ -42,10 +42,14 @@ class Preview:
         self._next = 0.0
         self._made_of: tuple[float, int] = (0.0, 0)
 
-    def due(self, mpp: float) -> Provisional | None:
-        """Return a new heatmap of the patches at `mpp` where it is time for one and there are more patches than at the last."""
+    def due(self, mpp: float, *, last: bool = False) -> Provisional | None:
+        """Return a new heatmap of the patches at `mpp` where it is time for one and there are more patches than at the last.
+
+        The `last` one of a magnification is due in any case where the network goes on to another.
+        """
         began = time.perf_counter()
-        if began < self._next:
+        goes_on = last and mpp != self._bag.mpps[-1]
+        if began < self._next and not goes_on:
             return None
         known = self._bag.known(mpp)
         count = int(known.sum())

@@ -87,7 +87,7 @@ class WatchedBag(BagView):
         with closing(self._slide.encode_steps(mpp, chosen)) as steps:
             for done in steps:
                 preview = self._preview
-                new = preview.due(mpp) if preview is not None and 0 < done < len(chosen) else None
+                new = None if preview is None or not done else preview.due(mpp, last=done == len(chosen))
                 self._tell(Looked(before.done + done, wanted, True, before.seconds, new))
         self._tell(Looked(wanted, wanted, False, before.seconds + time.perf_counter() - started))
         return self._slide.known_features(mpp, chosen)

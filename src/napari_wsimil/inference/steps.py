@@ -16,7 +16,7 @@ from napari_wsimil.bags.prefetch import TICK
 from napari_wsimil.errors import CancelledError, SlideError
 from napari_wsimil.inference.devices import BATCHES
 from napari_wsimil.inference.progress import Progress
-from napari_wsimil.patches import StainNormaliser
+from napari_wsimil.patches import StainNormaliser, find_tissue
 from napari_wsimil.slides import Slide, open_slide
 
 if TYPE_CHECKING:
@@ -166,6 +166,24 @@ class Computing:
     def kept_precision(self) -> str | None:
         """The precision that stored features must have; None for any."""
         return None if self.precision == "auto" else self.precision
+
+
+def find_tissue_and_tune(
+    slide: Slide, encoder: Encoder, specs: Sequence[PatchSpec], computing: Computing, store: FeatureStore | None
+) -> Generator[Progress, None, TissueMask]:
+    """Look for the tissue, and meanwhile measure what the encoder is fastest in, where anything has to be encoded.
+
+    Both use one core. What is measured is kept for the process, so that the bag finds it.
+    """
+
+    def find() -> TissueMask:
+        missing = store is None or any(store.stored(slide, encoder, spec) is None for spec in specs)
+        with ThreadPoolExecutor(1, thread_name_prefix="wsimil-tune") as pool:
+            if missing and computing.precision == "auto":
+                pool.submit(encoder.tuned, "auto")
+            return find_tissue(slide, specs[0].tissue_method)
+
+    return (yield from meanwhile(find, Progress("Finding tissue")))
 
 
 def make_bag(
