@@ -24,7 +24,7 @@ def sample_slide(*, quick: bool = False) -> Path:
 
 
 def slide_40x(side: int) -> Path:
-    """A slide at 0.25 µm per pixel with the levels 1, 4 and 16, all tissue: pieces of the sample slide, as in `big_slide`.
+    """A slide at 0.25 µm per pixel with the levels 1, 4 and 16, mostly tissue: pieces of the sample slide, as in `big_slide`.
 
     `side` in level-0 px: 2048, 8192, 16384, or 65536, which is `big_slide`'s own.
     """

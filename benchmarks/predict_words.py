@@ -11,14 +11,14 @@ encoding, writing. The encoder alone has patches of the same slide in memory, co
 was measured to be faster (`auto`), and takes the best of several batch sizes, with all cores on one batch or each core on
 batches of its own. ResNet-50 is Hugging Face's with random weights and its usual preprocessing (the 224 px in the middle).
 On the CPU it takes the patches of a box on the sample slide, while tissue is looked for on the whole slide, and a smaller
-40x slide; the bundled encoder takes all patches with tissue and, on the 40x slide, every patch
-there is in a way of its own, for which no tissue is looked for.
+40x slide; the bundled encoder takes all patches with tissue and, on the 40x slide in a way of its own,
+every patch there is, for which no tissue is looked for.
 
 *Of reading, then encoding*: on a processor both take their time from the same cores, so that a pipeline can't be faster than
 1 / (1 / rate of reading alone + 1 / rate of encoding alone), which is 1.00 in that column; a slide at 40x, where a patch is
 made of four tiles, takes most of it. On a GPU it is the slower of the two."""
 
-PEERS = """Everybody extracts every patch of 256 px at 0.5 µm per pixel from one slide at 0.25 (levels 1, 4 and 16, all
+PEERS = """Everybody extracts every patch of 256 px at 0.5 µm per pixel from one slide at 0.25 (levels 1, 4 and 16, mostly
 tissue, JPEG tiles of 256 px), from opening the slide to features; nobody looks for tissue. The patches' borders are borders
 of tiles, which suits every reader alike. The network has the same weights for all: peers get one instance as `transformers`
 hands it out, we load the same files with `load_encoder`. Preprocessing is torchvision's for peers (to tensor, for the

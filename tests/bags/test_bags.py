@@ -141,6 +141,20 @@ def test_a_second_writer_encodes_by_itself_and_stores_the_whole(slide, tmp_path)
     assert not list(tmp_path.rglob("*.part"))
 
 
+def test_what_the_disk_did_not_give_is_not_stored(slide, tmp_path, monkeypatch):
+    read = slide.read_patches
+
+    def failing(*arguments, **named):
+        slide._damage.faults.append(OSError(5, "Input/output error"))
+        return read(*arguments, **named)
+
+    store = FeatureStore(tmp_path)
+    monkeypatch.setattr(slide, "read_patches", failing)
+    with make_bag(slide, Counting(), store) as bag:
+        assert len(bag.features(0.5)) == 12
+    assert not [path for path in tmp_path.rglob("*") if path.is_file()]
+
+
 def test_stain_is_asked_for_once_and_only_where_something_is_encoded(slide, tmp_path):
     asked = []
 

@@ -178,7 +178,8 @@ class SlideBag:
                     known[found.rows] = True
                     done += len(found.rows)
                     self.encoded[mpp] += len(found.rows)
-                    if writer is not None:
+                    # tiles that the system could not read are shown as glass: not to be kept
+                    if writer is not None and not self._slide.read_faults:
                         writer.write(self._rows[mpp][found.rows], found.features)
                 yield done
         self._settle(mpp)
@@ -210,7 +211,7 @@ class SlideBag:
     def _settle(self, mpp: float) -> None:
         """Let others use a magnification that is whole."""
         stored = self._stored.get(mpp)
-        if stored is None or self._store is None:
+        if stored is None or self._store is None or self._slide.read_faults:
             return
         if stored.known.all():
             stored.close()

@@ -43,6 +43,14 @@ if TYPE_CHECKING:
 )
 @click.option("--patch-size", type=click.IntRange(1), help="Side of a patch in pixels.  [default: the encoder's]")
 @click.option("--stride", type=click.IntRange(1), help="Distance of patches in pixels.  [default: the patch size]")
+@click.option(
+    "--resampling",
+    type=click.Choice(("area", "dct")),
+    default="area",
+    show_default=True,
+    help="How pixels come from a finer level: exact means, or JPEG tiles decoded smaller, which is faster and differs by about "
+    "one grey level.",
+)
 @click.option("--out", type=folder_path, required=True, help="Folder for the features; made if missing.")
 @click.option(
     "--slide-mpp", type=click.FloatRange(0, min_open=True), help="µm per pixel, where the files do not say or are wrong."
