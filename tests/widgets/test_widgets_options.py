@@ -251,7 +251,8 @@ class TestRealRuns:
         monkeypatch.setattr(Encoder, "tuned", tuned)
         run(precision="auto")
         run(precision="fp32", compiled=True)
-        assert asked == [("auto", False), ("fp32", True)]
+        # measured while the tissue is found, then asked for again
+        assert list(dict.fromkeys(asked)) == [("auto", False), ("fp32", True)]
 
     def test_features_are_kept_where_wanted(self, run, plain, own_cache):
         run()
