@@ -86,7 +86,7 @@ def cases(chosen: argparse.Namespace, folder: Path) -> list[Case]:
         big = slide_40x(65536) if gpu and not quick else large
         for name, encoder in encoders.items():
             slow = name == "ResNet-50" and not gpu
-            around = box_around(_tissue_corners(sample), 4 if quick else 256) if slow else PatchOptions()
+            around = box_around(_tissue_corners(sample), 4 if quick else 512) if slow else PatchOptions()
             many = 8 if quick else 128 if slow else 1024
             rounds = chosen.rounds if slow or quick else chosen.rounds + 2
             found.append(Case(name, encoder, "sample, 20x", sample, device, around, many, False, rounds))

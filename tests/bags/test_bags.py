@@ -302,15 +302,29 @@ def test_waiting_for_a_slow_disk_can_be_stopped():
     release.set()
 
 
-def test_batch_size_grows_while_batches_are_short_and_get_faster():
-    batch = BatchSize(16, 64)
-    batch.record(16, 0.04)
-    batch.record(32, 0.07)
-    assert batch.size == 64
-    batch.record(64, 0.2)
-    # 320 a second, 457 with half as many
+def record(batch, seconds_for):
+    """Six batches of the size that it has."""
+    for size in [batch.size] * 6:
+        batch.record(size, seconds_for[size])
+
+
+def test_batch_size_grows_while_batches_are_short_and_not_slower():
+    batch = BatchSize(8, 64)
+    seconds = {8: 0.03, 16: 0.06, 32: 0.11, 64: 0.4}
+    for size in (16, 32, 64):
+        record(batch, seconds)
+        assert batch.size == size
+    # 160 a second, 290 with half as many
+    record(batch, seconds)
+    assert (batch.size, batch.largest) == (32, 32)
+    record(batch, seconds)
     assert batch.size == 32
-    batch.record(32, 0.07)
+
+
+def test_one_slow_batch_says_nothing():
+    batch = BatchSize(16, 64)
+    record(batch, {16: 0.05})
+    batch.record(32, 0.4)
     assert batch.size == 32
 
 
@@ -321,6 +335,10 @@ def test_batch_size_falls_where_batches_take_long():
     for _ in range(9):
         batch.record(batch.size, 1)
     assert batch.size == 1
+    # another program has ended
+    for _ in range(24):
+        batch.record(batch.size, 0.02 * batch.size)
+    assert batch.size == 8 + 8
 
 
 def test_batch_size_without_adaption_falls_only_out_of_memory():

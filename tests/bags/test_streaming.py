@@ -148,7 +148,7 @@ def test_memory_is_bounded_while_nobody_takes():
     with torch_threads(2), streamed(order, note, Slow(), BatchSize(4, 4, adaptive=False), StageRates()) as results:
         for _ in range(3):
             assert next(results) is None
-        assert sum(read) <= 3 * READ_AT_ONCE
+        assert sum(read) <= 3 * READ_AT_ONCE[0]
         release.set()
 
 

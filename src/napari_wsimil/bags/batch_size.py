@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import threading
+from collections import deque
+from statistics import median
 
-SHORT, LONG = 0.1, 0.4
-"""Seconds that a batch should take: shorter ones cost more than they must, longer ones make Cancel and the bar late."""
-BETTER = 1.03
-"""Times as fast as another that a size must be to be preferred."""
+SHORT, LONG = 0.2, 0.5
+"""Seconds that a batch should take: longer ones make Cancel and the bar late, shorter ones may cost more than they must."""
+WORSE = 1.03
+"""Times as fast as a larger size that a smaller one must be to be preferred."""
+SAMPLES = 6
+"""Batches of a size before it is judged: single ones vary by a third while other threads read."""
 
 
 class BatchSize:
-    """A number of patches that is doubled while batches are short and get faster by it, and halved where they take long.
+    """A number of patches that is doubled while batches are short and do not get slower by it, and halved where they take long.
 
     Parameters
     ----------
@@ -25,7 +29,7 @@ class BatchSize:
 
     def __init__(self, size: int = 4, largest: int = 64, *, adaptive: bool = True) -> None:
         self.size, self.largest, self.adaptive = size, largest, adaptive
-        self._best: dict[int, float] = {}
+        self._rates: dict[int, deque[float]] = {}
         self._lock = threading.Lock()
 
     def record(self, count: int, seconds: float) -> None:
@@ -33,12 +37,17 @@ class BatchSize:
         with self._lock:
             if not self.adaptive or count != self.size or seconds <= 0:
                 return
-            # the best of each size: other programs only ever make it slower
-            rate = self._best[count] = max(self._best.get(count, 0.0), count / seconds)
+            rates = self._rates.setdefault(count, deque(maxlen=2 * SAMPLES))
+            rates.append(count / seconds)
             smaller, larger = max(1, count // 2), min(self.largest, count * 2)
-            if seconds > LONG or self._best.get(smaller, 0.0) > rate * BETTER:
+            if seconds > LONG:
                 self.size = smaller
-            elif seconds < SHORT and self._best.get(larger, rate * BETTER) >= rate * BETTER:
+            elif len(rates) < SAMPLES:
+                return
+            elif self._is_slower(count, smaller):
+                # and never tried again
+                self.size = self.largest = smaller
+            elif seconds < SHORT:
                 self.size = larger
 
     def shrink(self, count: int) -> None:
@@ -46,3 +55,7 @@ class BatchSize:
         with self._lock:
             self.largest = max(1, min(self.largest, count // 2))
             self.size = min(self.size, self.largest)
+
+    def _is_slower(self, count: int, smaller: int) -> bool:
+        known = self._rates.get(smaller, ())
+        return smaller < count and len(known) >= SAMPLES and median(known) > WORSE * median(self._rates[count])

@@ -33,8 +33,8 @@ if TYPE_CHECKING:
     from napari_wsimil.encoders import Encoder
     from napari_wsimil.encoders.pending import Pending
 
-READ_AT_ONCE = 16
-"""Patches read in one go where batches are smaller: neighbours share tiles, and are read side by side."""
+READ_AT_ONCE = (16, 64)
+"""Fewest patches read in one go, and how many where two batches are no more: neighbours share tiles."""
 IN_FLIGHT = 2
 """Batches that a GPU has at once."""
 
@@ -96,7 +96,7 @@ class _Stream:
     def _read_all(self) -> None:
         try:
             while not self._stop.is_set():
-                rows = self._order.take(max(self._batch.size, READ_AT_ONCE))
+                rows = self._order.take(max(self._batch.size, min(2 * self._batch.size, READ_AT_ONCE[1]), READ_AT_ONCE[0]))
                 if not len(rows):
                     break
                 began = time.perf_counter()
