@@ -57,6 +57,7 @@ bench-mil: $(STAMP)
 
 bench-predict: $(PIPELINES)/.installed
 	PYTHONPATH=$(PIPELINES) $(PY) benchmarks/predict.py --out docs/speed-predict.md
+	$(SCREEN) $(PY) benchmarks/first_pixels.py --out docs/speed-predict-window.md
 
 bench-saving: $(STAMP)
 	$(PY) benchmarks/savings.py --out docs/speed-predict-zoom.md

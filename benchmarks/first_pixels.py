@@ -20,6 +20,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import platform
 import statistics
 import subprocess
 import sys
@@ -142,6 +143,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--slide", type=Path)
+    parser.add_argument("--out", type=Path, help="Markdown to write")
     parser.add_argument("--once", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.once:
@@ -151,15 +153,31 @@ def main() -> None:
 
     slide = options.slide or make_sample_slide()
     rounds = [_in_own_process(slide) for _ in range(options.rounds)]
-    print(f"{slide.name}, {os.cpu_count()} cores, median of {options.rounds} rounds (least to most), seconds\n")
+    page = _page(slide.name, rounds)
+    print(page)
+    if options.out is not None:
+        options.out.write_text(page + "\n")
+
+
+def _page(name: str, rounds: list[dict[str, dict[str, float]]]) -> str:
     columns = (*STAGES, "pixels", "cpu", "cancel")
-    print(f"| Predict | {' | '.join(columns)} |\n| --- |{' --- |' * len(columns)}")
+    lines = [
+        "# The first pixels of a heatmap in the window",
+        "",
+        f"`benchmarks/first_pixels.py` (its head says what the columns are): {name}, {os.cpu_count()} cores, "
+        f"{platform.platform()}, drawn without a graphics card; seconds, median of {len(rounds)} fresh windows (least to most); "
+        f"load of the machine at the end {os.getloadavg()[0]:.1f}.",
+        "",
+        f"| Predict | {' | '.join(columns)} |",
+        f"| --- |{' --- |' * len(columns)}",
+    ]
     for case in CASES:
         cells = []
         for what in columns:
             seconds = sorted(found[case][what] for found in rounds if what in found[case])
             cells.append(f"{statistics.median(seconds):.2f} ({seconds[0]:.2f} to {seconds[-1]:.2f})" if seconds else "–")
-        print(f"| {case} | {' | '.join(cells)} |")
+        lines.append(f"| {case} | {' | '.join(cells)} |")
+    return "\n".join(lines)
 
 
 def _in_own_process(slide: Path) -> dict[str, dict[str, float]]:

@@ -27,22 +27,23 @@ class StageRates:
         self._clock = clock
         self._lock = threading.Lock()
         self._done: dict[str, deque[tuple[float, int, float]]] = {stage: deque() for stage in STAGES}
+        # of what is in the window: asked for after each batch
+        self._sums = {stage: [0, 0.0] for stage in STAGES}
 
     def record(self, stage: str, count: int, seconds: float, workers: int = 1) -> None:
         """Say that one of `workers`, which work side by side, did `count` patches in `seconds`."""
         now = self._clock()
         with self._lock:
-            done = self._done[stage]
+            done, sums = self._done[stage], self._sums[stage]
             done.append((now, count, seconds / workers))
+            sums[0] += count
+            sums[1] += seconds / workers
             while len(done) > 1 and now - done[0][0] > WINDOW_SECONDS:
-                done.popleft()
+                _, fewer, less = done.popleft()
+                sums[0] -= fewer
+                sums[1] -= less
 
     def now(self) -> dict[str, float]:
         """Stage -> patches per second; a stage that did nothing yet is left out."""
-        found = {}
         with self._lock:
-            for stage, done in self._done.items():
-                seconds = sum(part[2] for part in done)
-                if seconds > 0:
-                    found[stage] = sum(part[1] for part in done) / seconds
-        return found
+            return {stage: count / seconds for stage, (count, seconds) in self._sums.items() if count and seconds > 0}
