@@ -165,7 +165,7 @@ def _page(name: str, rounds: list[dict[str, dict[str, float]]]) -> str:
         "# The first pixels of a heatmap in the window",
         "",
         f"`benchmarks/first_pixels.py` (its head says what the columns are): {name}, {os.cpu_count()} cores, "
-        f"{platform.platform()}, drawn without a graphics card; seconds, median of {len(rounds)} fresh windows (least to most); "
+        f"{platform.platform()}, drawn without a graphics card; seconds, median of {len(rounds)} new windows (least to most); "
         f"load of the machine at the end {os.getloadavg()[0]:.1f}.",
         "",
         f"| Predict | {' | '.join(columns)} |",
