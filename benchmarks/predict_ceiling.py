@@ -78,7 +78,7 @@ class Ceiling:
 def cases(chosen: argparse.Namespace, folder: Path) -> list[Case]:
     """What is measured on the devices that are asked for."""
     quick = chosen.quick
-    sample, small, large = sample_slide(quick=quick), slide_40x(2048 if quick else 8192), slide_40x(2048 if quick else 16384)
+    sample, large = sample_slide(quick=quick), slide_40x(2048 if quick else 16384)
     encoders = {"bundled": load_encoder(), "ResNet-50": networks.resnet("ResNet-50", folder).encoder}
     found = []
     for device in chosen.devices:
@@ -90,8 +90,7 @@ def cases(chosen: argparse.Namespace, folder: Path) -> list[Case]:
             many = 8 if quick else 128 if slow else 1024
             rounds = chosen.rounds if slow or quick else chosen.rounds + 2
             found.append(Case(name, encoder, "sample, 20x", sample, device, around, many, False, rounds))
-            on_40x = small if slow else big
-            found.append(Case(name, encoder, "40x", on_40x, device, PatchOptions(), many, not slow, rounds))
+            found.append(Case(name, encoder, "40x", big, device, PatchOptions(), many, not slow, rounds))
     return found
 
 

@@ -10,9 +10,9 @@ CEILING = """The pipeline goes from the slide's path to a finished feature file:
 encoding, writing. The encoder alone has patches of the same slide in memory, computes in the same precision, the one that
 was measured to be faster (`auto`), and takes the best of several batch sizes, with all cores on one batch or each core on
 batches of its own. ResNet-50 is Hugging Face's with random weights and its usual preprocessing (the 224 px in the middle).
-On the CPU it takes the patches of a box on the sample slide, while tissue is looked for on the whole slide, and a smaller
-40x slide; the bundled encoder takes all patches with tissue and, on the 40x slide in a way of its own,
-every patch there is, for which no tissue is looked for.
+On the CPU it takes the patches of a box on the sample slide, while tissue is looked for on the whole slide; the bundled
+encoder takes all patches with tissue and, on the 40x slide in a way of its own, every patch there is, for which no tissue
+is looked for.
 
 *Of reading, then encoding*: on a processor both take their time from the same cores, so that a pipeline can't be faster than
 1 / (1 / rate of reading alone + 1 / rate of encoding alone), which is 1.00 in that column; a slide at 40x, where a patch is

@@ -11,7 +11,7 @@ import h5py
 from napari_wsimil.annotations import read_outlines
 from napari_wsimil.bags import FeatureStore
 from napari_wsimil.encoders import Encoder, load_encoder
-from napari_wsimil.errors import ModelError
+from napari_wsimil.errors import ModelError, SlideError
 from napari_wsimil.inference.devices import choose_device
 from napari_wsimil.inference.options import PatchOptions
 from napari_wsimil.inference.progress import Progress
@@ -183,6 +183,12 @@ def extract_steps(
             with make_bag(opened, placed, wanted, tissue, computing, options, store=store) as bag:
                 yield from _encode(bag)
                 encoded = sum(bag.encoded.values())
+            if opened.read_faults:
+                fault = opened.read_faults[0]
+                raise SlideError(
+                    f"Parts of {opened.path.name} could not be read ({fault.strerror or fault}), so its features are not stored; "
+                    "see to the disk and extract it again."
+                ) from fault
         files = {spec.mpp: store.path(opened, encoder, spec) for spec in wanted}
         patches = {mpp: _length(path) for mpp, path in files.items()}
         return Extraction(files, patches, encoded, tuple(dict.fromkeys(notices)))
