@@ -186,7 +186,7 @@ def extract_steps(
             if opened.read_faults:
                 fault = opened.read_faults[0]
                 raise SlideError(
-                    f"Parts of {opened.path.name} could not be read ({fault.strerror or fault}), so its features are not stored; "
+                    f"Parts of {opened.path.name} can't be read ({fault.strerror or fault}), so its features are not stored; "
                     "see to the disk and extract it again."
                 ) from fault
         files = {spec.mpp: store.path(opened, encoder, spec) for spec in wanted}
