@@ -18,6 +18,8 @@ from qtpy.QtWidgets import (
 )
 
 from napari_wsimil.errors import WsimilError
+from napari_wsimil.patches.patch import Patch
+from napari_wsimil.widgets.docks import settle
 from napari_wsimil.widgets.export_dialog import ask_where, save_as
 from napari_wsimil.widgets.job import Failure, Job, prediction_steps
 from napari_wsimil.widgets.kept_features import KeptFeatures
@@ -28,8 +30,9 @@ from napari_wsimil.widgets.model_chooser import ModelChooser
 from napari_wsimil.widgets.parts import WIDEST_OPTION, Column, Fold, colour_as_error, follow, form, heading, say, text_label
 from napari_wsimil.widgets.progress_area import ProgressArea
 from napari_wsimil.widgets.result_panel import ResultPanel
-from napari_wsimil.widgets.results import fly_to, prediction_on, show_prediction
+from napari_wsimil.widgets.results import fly_to, show_prediction
 from napari_wsimil.widgets.run_options import RunOptions
+from napari_wsimil.widgets.session import session_of
 from napari_wsimil.widgets.slide_chooser import SlideChooser
 from napari_wsimil.widgets.slide_view import watch
 
@@ -64,6 +67,7 @@ class SlideAnalysis(QWidget):
     def __init__(self, napari_viewer: Any) -> None:
         super().__init__()
         self._viewer = napari_viewer
+        self._session = session_of(napari_viewer)
         self._job: Job | None = None
         self._running_on = ""
         self._live = LiveHeatmap(napari_viewer)
@@ -86,6 +90,7 @@ class SlideAnalysis(QWidget):
         watch(napari_viewer)
         self._connect()
         self._follow_slide()
+        settle(self, "Slide analysis")
 
     @property
     def running(self) -> bool:
@@ -95,8 +100,7 @@ class SlideAnalysis(QWidget):
     @property
     def prediction(self) -> SlidePrediction | None:
         """The prediction of the chosen slide whose layers lie on top, whether made here or read from a file; or None."""
-        layer = self.slides.layer
-        return None if layer is None else prediction_on(self._viewer, layer)
+        return self._session.prediction
 
     @property
     def threshold(self) -> float | None:
@@ -202,19 +206,31 @@ class SlideAnalysis(QWidget):
     def _connect(self) -> None:
         self.predict_button.clicked.connect(self.predict)
         self.cancel_button.clicked.connect(self.cancel)
-        self.slides.changed.connect(self._follow_slide)
+        self.slides.changed.connect(self._choose_slide)
+        follow(self._session.slide_changed, self._take_slide, self)
+        follow(self._session.prediction_changed, self._show_result, self)
         self.models.refused.connect(self._complain)
         self.top.valueChanged.connect(self._show_result)
         self.result.region_clicked.connect(self._fly)
         self.result.export_button.clicked.connect(self._ask_where)
         follow(self._viewer.layers.events.removed, self._stop_without_slide, self)
-        for event in (self._viewer.layers.events.inserted, self._viewer.layers.events.removed):
-            follow(event, self._show_result, self)
         follow(self._viewer.events.theme, self._colour, self)
         self._colour()
 
     def _colour(self, _: Any = None) -> None:
         colour_as_error(self.message, self._viewer.theme)
+
+    def _choose_slide(self) -> None:
+        """The user chose a slide in the list."""
+        layer = self.slides.layer
+        if layer is not None and layer != self._session.slide_layer:
+            self._session.choose_slide(layer)
+        self._follow_slide()
+
+    def _take_slide(self, layer: Any) -> None:
+        """Another slide is meant: that of the layer that was selected."""
+        if layer is not None:
+            self.slides.choose(layer)
 
     def _follow_slide(self) -> None:
         """Another slide, or another pixel size: its result, and whether it can be predicted."""
@@ -276,7 +292,9 @@ class SlideAnalysis(QWidget):
 
     def _fly(self, row: int) -> None:
         if self.prediction is not None and self.result.regions is not None:
-            fly_to(self._viewer, self.prediction, self.result.regions, row)
+            found = self.result.regions
+            patch = Patch(min(self.prediction.attention), *found.xy[row].tolist(), found.size_level0)
+            fly_to(self._viewer, self._session.slide_layer, patch)
 
     def _ask_where(self) -> None:
         slide = self.slides.slide

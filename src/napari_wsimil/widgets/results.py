@@ -8,11 +8,13 @@ from napari.layers import Layer
 
 from napari_wsimil.widgets.boxes import keep_readable
 from napari_wsimil.widgets.hover import follow_cursor
-from napari_wsimil.widgets.layers import model_name, prediction_layers, slide_mpp
+from napari_wsimil.widgets.layers import model_name, prediction_layers
 from napari_wsimil.widgets.slide_layer import facts
+from napari_wsimil.widgets.view_geometry import centre_on
 
 if TYPE_CHECKING:
-    from napari_wsimil.inference import PatchScores, SlidePrediction
+    from napari_wsimil.inference import SlidePrediction
+    from napari_wsimil.patches.patch import Patch
 
 PATCHES_ACROSS = 4.0
 """How many patches the shorter side of the canvas shows after flying to one."""
@@ -39,20 +41,8 @@ def _replaced_by(prediction: SlidePrediction, found: dict[str, Any]) -> bool:
     )
 
 
-def prediction_on(viewer: Any, slide_layer: Any) -> SlidePrediction | None:
-    """The prediction of a slide whose layers lie on top of the others."""
-    fingerprint = facts(slide_layer)["fingerprint"]
-    for layer in reversed(viewer.layers):
-        found = facts(layer)
-        if "prediction" in found and found.get("fingerprint") == fingerprint:
-            prediction: SlidePrediction = found["prediction"]
-            return prediction
-    return None
-
-
-def fly_to(viewer: Any, prediction: SlidePrediction, region: PatchScores, row: int) -> None:
-    """Centre the camera on one patch and zoom in until it fills a quarter of the canvas."""
-    mx, my = slide_mpp(prediction) or (1.0, 1.0)
-    x0, y0, x1, y1 = region.boxes()[row]
-    viewer.scene.camera.center = (((y0 + y1) / 2 - 0.5) * my, ((x0 + x1) / 2 - 0.5) * mx)
-    viewer.scene.camera.zoom = min(viewer.canvas.size) / (PATCHES_ACROSS * region.size_level0 * max(mx, my))
+def fly_to(viewer: Any, slide_layer: Any, patch: Patch) -> None:
+    """Centre the camera on a patch of a slide and zoom in until it fills a quarter of the canvas."""
+    mx, my = facts(slide_layer)["mpp"] or (1.0, 1.0)
+    viewer.scene.camera.zoom = min(viewer.canvas.size) / (PATCHES_ACROSS * patch.size_level0 * max(mx, my))
+    centre_on(viewer, slide_layer, *patch.centre)

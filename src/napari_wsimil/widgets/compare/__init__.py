@@ -1,0 +1,5 @@
+"""Two predictions of a slide."""
+
+from napari_wsimil.widgets.compare.dock import ComparePredictions
+
+__all__ = ["ComparePredictions"]

@@ -1,0 +1,74 @@
+"""The docks of this plugin: what they are called, where they stand, and how one opens another."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from qtpy.QtCore import Qt, QTimer
+from qtpy.QtWidgets import QDockWidget, QMainWindow
+
+if TYPE_CHECKING:
+    from qtpy.QtWidgets import QWidget
+
+PLUGIN = "napari-wsimil"
+
+AREAS: dict[str, Qt.DockWidgetArea] = {
+    "Slide analysis": Qt.DockWidgetArea.RightDockWidgetArea,
+    "Slide overview": Qt.DockWidgetArea.RightDockWidgetArea,
+    "Compare": Qt.DockWidgetArea.RightDockWidgetArea,
+    "Annotate": Qt.DockWidgetArea.RightDockWidgetArea,
+    "Regions": Qt.DockWidgetArea.BottomDockWidgetArea,
+    "Zoom inspector": Qt.DockWidgetArea.BottomDockWidgetArea,
+    "Slides": Qt.DockWidgetArea.BottomDockWidgetArea,
+}
+"""Name in the Plugins menu -> where it stands: tables and pictures below the slide, the rest beside it."""
+
+
+def open_dock(viewer: Any, name: str) -> Any:
+    """Open a dock of this plugin by its name, or bring it to the front; returns the widget in it."""
+    dock, widget = viewer.window.add_plugin_dock_widget(PLUGIN, name)
+    dock.show()
+    dock.raise_()
+    return widget
+
+
+def settle(widget: QWidget, name: str) -> None:
+    """Put a dock into its place when it is first shown; call it at the end of a dock's `__init__`.
+
+    napari opens every dock on the right, one below the other, until none has the room it needs. A dock that the user moves
+    later stays where it was put.
+    """
+    soon = QTimer(widget)  # gone with the widget, should that be gone before
+    soon.setSingleShot(True)
+    soon.timeout.connect(lambda: _settle(widget, name))
+    soon.start(0)
+
+
+def dock_around(widget: QWidget) -> QDockWidget | None:
+    """The dock that a widget stands in, or None where it is used by itself."""
+    parent = widget.parentWidget()
+    while parent is not None and not isinstance(parent, QDockWidget):
+        parent = parent.parentWidget()
+    return parent
+
+
+def _settle(widget: QWidget, name: str) -> None:
+    dock = dock_around(widget)
+    window = dock.parentWidget() if dock is not None else None
+    if dock is None or not isinstance(window, QMainWindow):
+        return
+    area = AREAS[name]
+    if window.dockWidgetArea(dock) != area:
+        window.addDockWidget(area, dock)
+    others = [
+        other
+        for other in window.findChildren(QDockWidget)
+        if other is not dock and _is_ours(other) and window.dockWidgetArea(other) == area and not other.isFloating()
+    ]
+    if others and not any(other in window.tabifiedDockWidgets(dock) for other in others):
+        window.tabifyDockWidget(others[0], dock)
+    dock.raise_()
+
+
+def _is_ours(dock: QDockWidget) -> bool:
+    return any(dock.windowTitle().startswith(name) for name in AREAS)

@@ -1,0 +1,21 @@
+"""The dock "Regions": the patches that matter most, as pictures."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from qtpy.QtWidgets import QWidget
+
+from napari_wsimil.widgets.docks import settle
+from napari_wsimil.widgets.session import session_of
+
+
+class RegionGallery(QWidget):
+    """Not built yet."""
+
+    # napari hands over its viewer by this name; it can't read an annotation that is a string.
+    def __init__(self, napari_viewer: Any) -> None:
+        super().__init__()
+        self._viewer = napari_viewer
+        self._session = session_of(napari_viewer)
+        settle(self, "Regions")

@@ -1,0 +1,5 @@
+"""Many slides."""
+
+from napari_wsimil.widgets.slide_table.dock import SlideTable
+
+__all__ = ["SlideTable"]
