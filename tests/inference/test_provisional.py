@@ -80,8 +80,15 @@ def test_a_prediction_reports_them_and_ends_as_without(tiny_slide, random_model)
     assert {"read", "encode"} <= seen[-2].rates.keys() | set().union(*(progress.rates for progress in seen))
 
 
+@pytest.fixture
+def one_at_a_time(monkeypatch):
+    """Threads that encode side by side end in any order."""
+    monkeypatch.setattr("napari_wsimil.bags.streaming.encoder_threads", lambda encoder: 1)
+
+
+@pytest.mark.usefixtures("one_at_a_time")
 def test_the_view_comes_first(tiny_slide, random_model):
-    """The lower right of the slide is in view: the first heatmap has patches of it and no others."""
+    """The lower right of the slide is in view: the first heatmap has patches of it before any others."""
     seen = []
     with open_slide(tiny_slide) as slide:
         grid_x, grid_y = 1024, 768
@@ -89,11 +96,12 @@ def test_the_view_comes_first(tiny_slide, random_model):
         predict(slide, random_model, device="cpu", batch_size=1, provisional=0.0, focus=focus, on_progress=seen.append)
     first = next(progress.provisional for progress in seen if progress.provisional is not None).attention
     known = first.xy[np.isfinite(first.values)]
-    in_view = ((first.xy + 256 > (grid_x, grid_y)).all(axis=1)).sum()
-    assert 0 < len(known) <= in_view + 1
-    assert (known[0] + 256 > (grid_x, grid_y)).all()
+    in_view, known_in_view = (int((xy + 256 > (grid_x, grid_y)).all(axis=1).sum()) for xy in (first.xy, known))
+    assert 0 < in_view < len(first)
+    assert known_in_view == min(in_view, len(known)) > 0
 
 
+@pytest.mark.usefixtures("one_at_a_time")
 def test_batches_follow_the_view_inside_one_job(slide, random_encoder):
     """A view that moves while encoding changes what is next."""
     encoder, _ = random_encoder

@@ -293,7 +293,8 @@ class SlideAnalysis(QWidget):
     def _fly(self, row: int) -> None:
         if self.prediction is not None and self.result.regions is not None:
             found = self.result.regions
-            patch = Patch(min(self.prediction.attention), *found.xy[row].tolist(), found.size_level0)
+            x, y = found.xy[row].tolist()
+            patch = Patch(min(self.prediction.attention), x, y, found.size_level0)
             fly_to(self._viewer, self._session.slide_layer, patch)
 
     def _ask_where(self) -> None:
