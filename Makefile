@@ -40,8 +40,9 @@ else
 	$(VENV)/bin/napari-wsimil demo
 endif
 
+# Two processes; threads that wait for work let the other process have the core.
 test: $(STAMP)
-	$(SCREEN) $(PY) -m pytest $(PYTEST_ARGS)
+	OMP_WAIT_POLICY=PASSIVE $(SCREEN) $(PY) -m pytest -n 2 --dist loadgroup $(PYTEST_ARGS)
 
 lint: $(STAMP)
 	$(PY) -m pytest -q tests/test_lint.py

@@ -36,12 +36,30 @@ _HOMES = {
     "Progress": "inference",
     "Provisional": "inference",
     "PatchOptions": "inference",
+    "compare": "inference.comparison",
+    "Comparison": "inference.comparison",
+    "patch_family": "inference.levels",
+    "Family": "inference.levels",
+    "rankings": "inference.ranking",
+    "rank_patches": "inference.ranking",
+    "Ranking": "inference.ranking",
+    "RankedPatch": "inference.ranking",
+    "similar_patches": "inference.similar",
+    "read_annotations": "annotations",
+    "write_annotations": "annotations",
+    "Annotations": "annotations",
+    "agreement": "inference.agreement",
+    "Agreement": "inference.agreement",
     "export": "exports",
+    "FigureOptions": "exports",
+    "save_regions": "exports.regions",
     "predict_cohort": "cohorts",
     "extract_cohort": "cohorts",
     "CohortResult": "cohorts",
     "CohortEvent": "cohorts",
     "find_slides": "cohorts",
+    "slide_table": "cohorts",
+    "SlideRow": "cohorts",
     "read_manifest": "training.data.manifest",
     "Manifest": "training.data.manifest",
     "train": "training.runs.run",
@@ -63,8 +81,17 @@ _HOMES = {
 __all__ = ["__version__", *_HOMES]
 
 if TYPE_CHECKING:
+    from napari_wsimil.annotations import Annotations, read_annotations, write_annotations
     from napari_wsimil.bags import Bag, FeatureStore, Focus
-    from napari_wsimil.cohorts import CohortEvent, CohortResult, extract_cohort, find_slides, predict_cohort
+    from napari_wsimil.cohorts import (
+        CohortEvent,
+        CohortResult,
+        SlideRow,
+        extract_cohort,
+        find_slides,
+        predict_cohort,
+        slide_table,
+    )
     from napari_wsimil.encoders import Encoder, load_encoder
     from napari_wsimil.errors import (
         AnnotationError,
@@ -77,7 +104,8 @@ if TYPE_CHECKING:
         TrainingError,
         WsimilError,
     )
-    from napari_wsimil.exports import export
+    from napari_wsimil.exports import FigureOptions, export
+    from napari_wsimil.exports.regions import save_regions
     from napari_wsimil.inference import (
         Extraction,
         PatchOptions,
@@ -90,6 +118,11 @@ if TYPE_CHECKING:
         load_prediction,
         predict,
     )
+    from napari_wsimil.inference.agreement import Agreement, agreement
+    from napari_wsimil.inference.comparison import Comparison, compare
+    from napari_wsimil.inference.levels import Family, patch_family
+    from napari_wsimil.inference.ranking import RankedPatch, Ranking, rank_patches, rankings
+    from napari_wsimil.inference.similar import similar_patches
     from napari_wsimil.packages import Model, load_model
     from napari_wsimil.patches import PatchGrid, PatchSpec, TissueMask, find_tissue, patch_grid
     from napari_wsimil.samples import make_sample_slide

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import h5py
 import numpy as np
@@ -8,6 +9,7 @@ import pytest
 
 from napari_wsimil.errors import PredictionError
 from napari_wsimil.inference import PatchScores, PatchSet, SlidePrediction, load_prediction
+from napari_wsimil.patches import TissueMask
 
 PROVENANCE = {
     "slide": {
@@ -42,6 +44,7 @@ FULL = SlidePrediction(
     zoom={2.0: chosen(1), 1.0: chosen(0)},
     provenance=PROVENANCE,
 )
+MASK = TissueMask(np.random.default_rng(4).random((13, 9)) > 0.5, (32.0, 31.5), 8.0, "otsu")
 PLAIN = SlidePrediction(probabilities={"a": 0.25, "b": 0.75}, attention={0.5: scores(1)})
 
 
@@ -116,6 +119,40 @@ def test_files_that_are_no_predictions(tmp_path):
     with h5py.File(tmp_path / "other.prediction.h5", "w") as file:
         file["features"] = [1]
     refuse(tmp_path / "other.prediction.h5", "HDF5 file but no saved prediction")
+
+
+@pytest.mark.parametrize("mask", [MASK, replace(MASK, mpp=None), replace(MASK, mask=np.ones((1, 1), np.bool_))])
+def test_the_tissue_mask_comes_back_and_is_small(tmp_path, mask):
+    again = load_prediction(replace(PLAIN, tissue=mask).save(tmp_path / "a.prediction.h5")).tissue
+    assert again.mask.dtype == np.bool_
+    np.testing.assert_array_equal(again.mask, mask.mask)
+    assert (again.downsample, again.mpp, again.method) == (mask.downsample, mask.mpp, mask.method)
+    assert load_prediction(PLAIN.save(tmp_path / "b.prediction.h5")).tissue is None, "older files have none"
+
+
+def test_a_tissue_mask_takes_little_room(tmp_path):
+    mask = np.zeros((2000, 3000), np.bool_)
+    mask[200:1800, 300:2500] = True
+    large = replace(PLAIN, tissue=replace(MASK, mask=mask)).save(tmp_path / "a.prediction.h5")
+    assert large.stat().st_size - PLAIN.save(tmp_path / "b.prediction.h5").stat().st_size < 20_000
+
+
+@pytest.mark.parametrize("damage", ["shape", "huge", "bits", "downsample", "method"])
+def test_a_damaged_tissue_mask(tmp_path, damage):
+    path = replace(FULL, tissue=MASK).save(tmp_path / "a.prediction.h5")
+    with h5py.File(path, "a") as file:
+        group = file["tissue"]
+        if damage == "shape":
+            group.attrs["shape"] = [13, 90]
+        elif damage == "huge":
+            group.attrs["shape"] = [10**9, 10**9]
+        elif damage == "bits":
+            del group["bits"]
+        elif damage == "downsample":
+            group.attrs["downsample"] = [0.0, 1.0]
+        else:
+            del group.attrs["method"]
+    refuse(path, "damaged")
 
 
 def test_newer_schema(tmp_path):

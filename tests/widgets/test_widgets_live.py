@@ -183,7 +183,7 @@ class TestLayers:
     def test_patches_are_sorted_once(self, opened, made_up):
         first = ProvisionalFinder(so_far(made_up(opened), 3).attention)
         second = ProvisionalFinder(so_far(made_up(opened), 4).attention, first)
-        assert second._lookup._tree is first._lookup._tree
+        assert second._lookup.index is first._lookup.index
 
 
 @pytest.mark.gui
@@ -209,7 +209,7 @@ class TestWindow:
         assert red - blue > 40, "attention is warm"
         puppet.end()
         w.wait_end()
-        assert kinds(w.viewer) == ["slide", "instances", "attention", "top"]
+        assert kinds(w.viewer) == ["slide", "instances", "instances", "attention", "top"]
         assert not w.dock.progress.isVisible()
 
     def test_cancel_failure_and_a_slide_that_goes(self, window, sample, puppet, qtbot):

@@ -91,8 +91,8 @@ def saved(sample, made_up, tmp_path):
 def test_a_saved_prediction_restores_slide_and_layers(saved):
     prediction, path = saved
     layers = [Layer.create(*layer) for layer in read(path)]
-    assert [facts(layer)["kind"] for layer in layers] == ["slide", "instances", "attention", "top"]
-    attention = layers[2]
+    assert [facts(layer)["kind"] for layer in layers] == ["slide", "instances", "instances", "attention", "top"]
+    attention = layers[3]
     np.testing.assert_allclose(attention.data[4], prediction.attention[0.5].values[24:])
     assert tuple(attention.scale) == (128.0, 128.0)
     assert attention.name == "Attention – made-up"
@@ -104,12 +104,12 @@ def test_a_moved_slide_is_found_beside_its_prediction_and_a_lost_one_is_told(sam
         prediction = made_up(opened)
     path = prediction.save(tmp_path / "elsewhere.prediction.h5")
     shutil.move(slide, tmp_path / "gone.tiff")
-    assert len(read(path)) == 3
+    assert len(read(path)) == 4
     assert "moved.tiff was not found" in told()[0]
     other = tmp_path / "other"
     other.mkdir()
     shutil.move(tmp_path / "gone.tiff", other / "moved.tiff")
-    assert len(read(shutil.move(path, other / path.name))) == 4
+    assert len(read(shutil.move(path, other / path.name))) == 5
 
 
 def test_a_broken_prediction_is_one_sentence(tmp_path, told):
@@ -125,7 +125,7 @@ def test_saving_our_layers_writes_their_prediction(saved, tmp_path, suffix):
     _, path = saved
     layers = [Layer.create(*layer).as_layer_data_tuple() for layer in read(path)]
     target = str(tmp_path / f"out{suffix}")
-    assert write_prediction(target, layers[2:3]) == [target]
+    assert write_prediction(target, layers[3:4]) == [target]
     written = (tmp_path / f"out{suffix}").read_bytes()
     assert len(written) > 500
     assert write_prediction(target, layers) == [target], "the slide beside them does no harm"

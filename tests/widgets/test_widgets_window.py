@@ -13,10 +13,12 @@ import numpy as np
 import pytest
 from napari.utils.theme import get_theme
 from qtpy.QtCore import QPoint, Qt
-from qtpy.QtWidgets import QApplication, QFileDialog, QMainWindow
+from qtpy.QtWidgets import QApplication, QFileDialog, QLabel, QMainWindow
 
 from napari_wsimil.inference import Progress
+from napari_wsimil.widgets.model_card import ModelCard
 from napari_wsimil.widgets.parts import Fold, combo_item
+from napari_wsimil.widgets.probability_bars import MarkedBar
 from napari_wsimil.widgets.slide_layer import facts
 
 pytestmark = pytest.mark.gui
@@ -47,12 +49,14 @@ def test_open_predict_and_see(window, sample, package, qtbot):
     assert not w.dock.predict_button.isEnabled()
     w.wait_end()
     assert w.dock.message.text() == ""
-    assert kinds(w.viewer) == ["slide", "instances", "attention", "top"]
-    assert [layer.name for layer in w.viewer.layers][2] == "Attention – random"
+    assert kinds(w.viewer) == ["slide", "tissue", "instances", "instances", "attention", "top"]
+    assert [layer.name for layer in w.viewer.layers][4] == "Attention – random"
     prediction = w.dock.prediction
     assert sum(prediction.probabilities.values()) == pytest.approx(1)
-    assert w.dock.result.region_list.count() == min(10, len(prediction.attention[0.5]))
+    assert "patches encoded in" in w.dock.result.cost.text()
     assert "on the CPU" in w.dock.result.cost.text()
+    assert w.dock.result.decision.text().endswith("(above the threshold of 50 %)")
+    assert w.dock.result.calibration.text() == "Probabilities not calibrated"
     assert len({str(layer.units) for layer in w.viewer.layers}) == 1, "napari drops units that differ"
 
 
@@ -102,7 +106,7 @@ def test_predict_again_replaces_the_layers(window, sample, made_up):
     for _ in range(2):
         w.press(w.dock.predict_button)
         w.wait_end()
-    assert kinds(w.viewer) == ["slide", "instances", "attention", "top"]
+    assert kinds(w.viewer) == ["slide", "instances", "instances", "attention", "top"]
     w.dock.steps = quick(lambda slide: made_up(slide, model="another"))
     w.press(w.dock.predict_button)
     w.wait_end()
@@ -117,23 +121,34 @@ def test_the_number_of_top_regions(window, sample, made_up):
     w.press(w.dock.predict_button)
     w.wait_end()
     assert len(w.viewer.layers["Top regions – made-up"].data) == 3
-    assert w.dock.result.region_list.count() == 3
 
 
-def test_a_click_on_a_top_region_flies_there(window, sample, made_up, qtbot):
+def test_the_bars_say_what_was_decided(window, sample, made_up, qtbot):
+    """The bar of each class is as long as its probability, the threshold is marked on it, and the answer stands in bold."""
     w = window()
     w.open(sample)
     w.dock.steps = quick(made_up)
     w.press(w.dock.predict_button)
     w.wait_end()
-    regions = w.dock.result.region_list
-    qtbot.waitUntil(lambda: regions.visualItemRect(regions.item(1)).height() > 0, timeout=2000)
-    qtbot.mouseClick(regions.viewport(), Qt.MouseButton.LeftButton, pos=regions.visualItemRect(regions.item(1)).center())
-    scores = w.dock.prediction.attention[0.5]
-    x, y = (scores.xy[28] + scores.size_level0 / 2 - 0.5) * 0.5
-    np.testing.assert_allclose(w.viewer.scene.camera.center[-2:], (y, x), atol=1e-6)
-    across = min(w.viewer.canvas.size) / (w.viewer.scene.camera.zoom * 128)
-    assert across == pytest.approx(4.0)
+    bars = [bar for bar in w.dock.result.bars.findChildren(MarkedBar) if bar.isVisible()]
+    assert [bar.value() / bar.maximum() for bar in bars] == [0.2, 0.8]
+    assert w.dock.result.decision.text() == "Answer: tumour (above the threshold of 50 %)"
+    bold = [label.text() for label in w.dock.result.bars.findChildren(QLabel) if label.font().bold()]
+    assert bold == ["tumour", "80.0 %"]
+    picture = bars[1].grab().toImage()
+    middle = [picture.pixelColor(round(0.5 * (picture.width() - 1)), y).name() for y in range(picture.height())]
+    beside = [picture.pixelColor(round(0.4 * (picture.width() - 1)), y).name() for y in range(picture.height())]
+    assert middle != beside, "the mark is drawn on the bar"
+
+
+def test_the_card_of_the_model_is_one_click_away(window, package, qtbot):
+    w = window()
+    w.dock.models.add_folder(package)
+    w.press(w.dock.models.card_button)
+    card = w.dock.findChild(ModelCard)
+    qtbot.waitUntil(lambda: "Looks at" in card.text.toPlainText(), timeout=20_000)
+    assert "256-px patches at 0.5 µm/px" in card.text.toPlainText()
+    card.close()
 
 
 @pytest.mark.parametrize("suffix", [".geojson", ".csv", ".prediction.h5"])
@@ -164,7 +179,6 @@ def test_export_from_the_dock(window, sample, made_up, qtbot, tmp_path, suffix):
         after = [(layer.name, layer.scale.tolist(), layer.translate.tolist()) for layer in w.viewer.layers]
         assert after == before, "the slide is open already and is not opened twice"
         assert w.dock.result.isVisible()
-        assert w.dock.result.region_list.count() == 10
 
 
 def test_the_options_choose_what_a_geojson_holds(window, sample, made_up, tmp_path):
@@ -499,7 +513,7 @@ def test_real_slides_through_the_window(window, real_data, package, name):
     w.press(w.dock.predict_button)
     w.wait_end(timeout=120_000)
     assert w.dock.message.text() == ""
-    assert kinds(w.viewer) == ["slide", "instances", "attention", "top"]
+    assert kinds(w.viewer) == ["slide", "tissue", "instances", "instances", "attention", "top"]
     attention = w.viewer.layers["Attention – random"]
     inside = layer.extent.world
     assert np.all(attention.extent.world[0] >= inside[0] - 129)

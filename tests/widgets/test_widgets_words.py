@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from napari_wsimil.inference import Progress
+from napari_wsimil.inference.progress import rates_text
 from napari_wsimil.widgets import words
 
 
@@ -33,7 +34,7 @@ def test_progress_text():
 
 def test_rates_say_which_part_limits():
     def said(**rates):
-        return words.rates_text(rates).replace("\xa0", " ").replace("\u2060", "")
+        return rates_text(rates).replace("\xa0", " ").replace("\u2060", "")
 
     assert said(read=820.4, encode=33.2, write=5000.0) == "Read 820/s, encode 33/s (limits), write 5,000/s"
     assert said(read=4.25, encode=33.2) == "Read 4.2/s (limits), encode 33/s"
@@ -52,13 +53,34 @@ def test_cost(made_up, sample):
     import napari_wsimil as ws
 
     with ws.open_slide(sample) as slide:
-        assert words.cost_text(made_up(slide)) == "30 patches in 3 s on the CPU"
+        prediction = made_up(slide)
+    assert words.cost_text(prediction) == "30 patches in 3 s on the CPU"
+    patches = prediction.provenance["patches"]
+    patches |= {"counts": {"0.5": 30}, "encoded": {"0.5": 30}}
+    assert words.cost_text(prediction) == "30 of 30 patches encoded in 3 s on the CPU"
+    patches["encoded"] = {"0.5": 12}
+    assert words.cost_text(prediction) == "12 of 30 patches encoded in 3 s on the CPU; the features of 18 were stored before"
+    patches["encoded"] = {"0.5": 0}
+    assert words.cost_text(prediction) == "30 patches in 3 s on the CPU; the features of all were stored before"
+    assert words.saving_text(prediction) == ""
 
 
-def test_only_calibrated_probabilities_are_said_to_be():
+def test_what_zooming_saved_is_said_in_words(made_up, sample):
+    import napari_wsimil as ws
+
+    with ws.open_slide(sample) as slide:
+        prediction = made_up(slide)
+    prediction.provenance["patches"] |= {"counts": {"1": 100, "0.5": 390}, "encoded": {"1": 100, "0.5": 30}}
+    assert words.cost_text(prediction).startswith("130 of 490 patches encoded")
+    assert words.saving_text(prediction) == "It looked at 30 patches instead of all 390 at 0.5 µm/px: 1 in 13"
+
+
+def test_whether_probabilities_are_calibrated_is_said():
     from napari_wsimil.inference import SlidePrediction
 
     plain = SlidePrediction({"a": 1.0}, {}, provenance={"calibration": None})
-    calibrated = SlidePrediction({"a": 1.0}, {}, provenance={"calibration": {"cases": 1200}})
-    assert words.calibration_text(plain) == words.calibration_text(SlidePrediction({"a": 1.0}, {})) == []
-    assert words.calibration_text(calibrated) == ["Probabilities calibrated on 1,200 slides"]
+    about = {"cases": 1200, "before": {"a": 0.97}}
+    calibrated = SlidePrediction({"a": 1.0}, {}, provenance={"calibration": about})
+    assert words.calibration_text(plain) == words.calibration_text(SlidePrediction({"a": 1.0}, {}))
+    assert words.calibration_text(plain) == "Probabilities not calibrated"
+    assert words.calibration_text(calibrated) == "Probabilities calibrated on 1,200 slides; 97.0 % before"

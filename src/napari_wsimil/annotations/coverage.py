@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from napari_wsimil.annotations.classes import same_name
 from napari_wsimil.annotations.shapes import PatchBoxes, covered_shares, merged, no_shapes, without
 from napari_wsimil.errors import AnnotationError
 
@@ -16,8 +17,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_wsimil.annotations.regions import Region
-    from napari_wsimil.annotations.shapes import Shapes
-    from napari_wsimil.patches import PatchGrid
+    from napari_wsimil.annotations.shapes import Patches, Shapes
 
 IGNORED = "ignore"
 EXCLUDED = "exclusion"
@@ -29,7 +29,7 @@ _ROUNDING = 1e-9
 
 def patch_labels(
     regions: Sequence[Region],
-    grid: PatchGrid,
+    grid: Patches,
     classes: Sequence[str],
     min_share: float = 0.5,
     *,
@@ -48,7 +48,7 @@ def labels_of(allowed: NDArray[np.bool_]) -> NDArray[np.int64]:
 
 def patch_classes(
     regions: Sequence[Region],
-    grid: PatchGrid,
+    grid: Patches,
     classes: Sequence[str],
     min_share: float = 0.5,
     *,
@@ -64,8 +64,8 @@ def patch_classes(
     Parameters
     ----------
     regions
-        Of `read_annotations`; names fit classes whatever their case, and a region whose own name fits none is of its nearest
-        parent that does. Regions that fit nothing take no part.
+        Of `read_annotations`; names fit classes whatever their case, and "Tumor" is "tumour"; a region whose own name fits
+        none is of its nearest parent that does. Regions that fit nothing take no part.
     grid
         Its `xy` and `size_level0` say where patches are. Parts of a patch beyond the slide count as not covered.
     classes
@@ -130,13 +130,13 @@ class _Meanings:
 
     def __init__(self, classes: Sequence[str], names: Mapping[str, str] | None) -> None:
         self.classes = list(classes)
-        self._known = {plain_name(name): name for name in (IGNORED, EXCLUDED, *classes)}
+        self._known = {same_name(name): name for name in (IGNORED, EXCLUDED, *classes)}
         self._names: dict[str, str] = {}
         for name, meant in (names or {}).items():
-            if plain_name(meant) not in self._known:
+            if same_name(meant) not in self._known:
                 listed = ", ".join([*self.classes, IGNORED, EXCLUDED])
                 raise AnnotationError(f"{name!r} can't stand for {meant!r}, which is none of {listed}.")
-            self._names[plain_name(name)] = self._known[plain_name(meant)]
+            self._names[same_name(name)] = self._known[same_name(meant)]
 
     def of(self, region: Region) -> str:
         """The nearest of a region's names that means something."""
@@ -150,15 +150,10 @@ class _Meanings:
         return self.classes.index(meant)
 
     def _one(self, name: str) -> str:
-        plain = plain_name(name)
+        plain = same_name(name)
         found = self._names.get(plain) or self._known.get(plain)
         if found:
             return found
         denied = plain[1:] if plain.startswith("!") else plain.removeprefix("not ") if plain.startswith("not ") else ""
-        meant = self._names.get(plain_name(denied)) or self._known.get(plain_name(denied))
+        meant = self._names.get(same_name(denied)) or self._known.get(same_name(denied))
         return f"!{meant}" if denied and meant in self.classes else ""
-
-
-def plain_name(name: str) -> str:
-    """Without case and spaces around, and without the star of QuPath's classes that are none, "Ignore*"."""
-    return name.strip().removesuffix("*").casefold()

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 LARGEST = 128 << 20
 """Bytes of text, unpacked: some four million points. Read as JSON they take ten times that."""
 
+_START = 64 << 10
+"""Bytes that tell what a file is."""
+
 
 def read_annotations(path: str | Path, *, origin: tuple[float, float] = (0.0, 0.0)) -> Annotations:
     """Read the regions drawn on a slide: QuPath's GeoJSON or ASAP's XML, gzipped or not; told apart by content.
@@ -60,3 +63,18 @@ def _read(path: Path) -> bytes:
             f"{path} has more than {LARGEST >> 20} MB of text; export annotations only, without cells and tiles."
         )
     return bytes(text)
+
+
+def looks_like_annotations(path: Path) -> bool:
+    """Whether a file may hold regions of QuPath or ASAP, by what it starts with; reads a few kilobytes."""
+    try:
+        with path.open("rb") as file:
+            start = file.read(_START)
+        if start.startswith(b"\x1f\x8b"):
+            start = zlib.decompressobj(wbits=31).decompress(start, _START)
+    except (OSError, zlib.error):
+        return False
+    start = start.removeprefix(b"\xef\xbb\xbf").lstrip()
+    return (start.startswith((b"{", b"[")) and b'"Feature' in start) or (
+        start.startswith(b"<") and b"<ASAP_Annotations" in start
+    )

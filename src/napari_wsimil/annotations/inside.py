@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, TypeAlias
 import numpy as np
 import shapely
 
-from napari_wsimil.annotations.coverage import EXCLUDED, IGNORED, plain_name
+from napari_wsimil.annotations.classes import plain_name
+from napari_wsimil.annotations.coverage import EXCLUDED, IGNORED
 from napari_wsimil.annotations.files import read_annotations
 from napari_wsimil.annotations.regions import FURTHEST, Annotations, valid_shape
 from napari_wsimil.annotations.shapes import no_shapes

@@ -5,7 +5,7 @@ A set is an array of valid polygons that do not overlap, so that areas add up. W
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 import numpy as np
 import shapely
@@ -17,10 +17,23 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from napari_wsimil.patches import PatchGrid
-
 Shapes: TypeAlias = "NDArray[np.object_]"
 """(n,) polygons."""
+
+
+class Patches(Protocol):
+    """Squares of one size: a `PatchGrid`, or the `PatchScores` of a prediction."""
+
+    @property
+    def xy(self) -> NDArray[np.int64]:
+        """(N, 2) top-left corners in level-0 pixels."""
+
+    @property
+    def size_level0(self) -> float:
+        """Side in level-0 pixels."""
+
+    def __len__(self) -> int: ...
+
 
 _VERTICES = 128
 """Polygons with more are cut into pieces: the time of an intersection grows with the vertices."""
@@ -64,7 +77,7 @@ class PatchBoxes:
         All shapes that will be asked for.
     """
 
-    def __init__(self, grid: PatchGrid, near: Shapes) -> None:
+    def __init__(self, grid: Patches, near: Shapes) -> None:
         self.count, self.area = len(grid), float(grid.size_level0) ** 2
         xy, size = grid.xy.astype(np.float64), float(grid.size_level0)
         left, top, right, bottom = shapely.total_bounds(near) if len(near) else np.full(4, np.nan)  # near to which no patch is

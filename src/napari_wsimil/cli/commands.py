@@ -12,11 +12,17 @@ from typing import TYPE_CHECKING
 import click
 
 from napari_wsimil import __version__
-from napari_wsimil.cli.console import as_json_option, check_formats, file_path, folder_path, make_folder, to_json
+from napari_wsimil.cli.agreement import agreement
+from napari_wsimil.cli.compare import compare
+from napari_wsimil.cli.console import as_json_option, file_path, folder_path, make_folder, to_json
 from napari_wsimil.cli.encoders import encoders
+from napari_wsimil.cli.export import export
 from napari_wsimil.cli.extract import extract
+from napari_wsimil.cli.inspect import inspect
 from napari_wsimil.cli.predict import predict
+from napari_wsimil.cli.regions import regions
 from napari_wsimil.cli.reports import describe_method, describe_model, describe_slide, method_text, model_text, slide_text
+from napari_wsimil.cli.slides import slides
 from napari_wsimil.cli.training import evaluate, train
 from napari_wsimil.errors import ModelError, SlideWarning, WsimilError
 
@@ -30,9 +36,15 @@ def commands() -> None:
     """Predict whole-slide images with multiple-instance-learning models, and see on the slide what they saw."""
 
 
+commands.add_command(compare)
+commands.add_command(agreement)
 commands.add_command(encoders)
+commands.add_command(export)
 commands.add_command(extract)
+commands.add_command(inspect)
 commands.add_command(predict)
+commands.add_command(regions)
+commands.add_command(slides)
 commands.add_command(train)
 commands.add_command(evaluate)
 
@@ -53,27 +65,6 @@ def info(slide: Path, mpp: float | None, backend: str | None, *, as_json: bool) 
     click.echo(to_json(about) if as_json else slide_text(about))
     for notice in about["notices"]:
         warnings.warn(notice, SlideWarning, stacklevel=1)
-
-
-@commands.command()
-@click.argument("prediction", type=file_path)
-@click.option("--format", "format_name", help="geojson or csv; by default what the name of the file says.")
-@click.option("--out", type=file_path, required=True, help="File to write.")
-@click.option(
-    "--threshold",
-    type=click.FloatRange(0, 1),
-    help="GeoJSON: only patches at or above this attention percentile (0.9: the most attended tenth).  "
-    "[default: those above an even share of the attention]",
-)
-@click.option("--top", type=click.IntRange(0), default=10, show_default=True, help="GeoJSON: numbered boxes of top regions.")
-def export(prediction: Path, format_name: str | None, out: Path, threshold: float | None, top: int) -> None:
-    """Write a saved PREDICTION for another tool: QuPath GeoJSON or CSV."""
-    from napari_wsimil.exports import export as write
-    from napari_wsimil.inference import load_prediction
-
-    if format_name is not None:
-        check_formats([format_name])
-    click.echo(f"wrote {write(load_prediction(prediction), out, format=format_name, threshold=threshold, top=top)}")
 
 
 @commands.command()

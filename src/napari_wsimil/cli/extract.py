@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 import warnings
 from typing import TYPE_CHECKING, Any
@@ -17,18 +16,19 @@ from napari_wsimil.cli.cohort import (
     describe_record,
     finish,
 )
-from napari_wsimil.cli.console import BAD_INPUT, as_json_option, complain, file_path, folder_path, to_json
+from napari_wsimil.cli.console import as_json_option, file_path, folder_path, to_json
 from napari_wsimil.cli.encoders import ENCODER_HELP, trust_code_option
+from napari_wsimil.cli.one_slide import patch_bar, refusing
 from napari_wsimil.cli.options import extraction_options
 from napari_wsimil.cli.reports import slide_name
-from napari_wsimil.errors import SlideWarning, WsimilError
+from napari_wsimil.errors import SlideWarning
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from napari_wsimil.cohorts import CohortSlide
-    from napari_wsimil.inference import Extraction, Progress
+    from napari_wsimil.inference import Extraction
 
 
 @click.command()
@@ -131,30 +131,17 @@ def extract_alone(
     FeatureStore(out)
     wish |= {"encoder": encoder, "mpp": mpp, "patch_size": patch_size, "stride": stride, "device": device}
     started = time.perf_counter()
-    try:
+    with refusing(slide.path, as_json=as_json):
         extraction = extract_one(slide.path, out, slide_mpp=slide.mpp or slide_mpp, **wish)
-    except WsimilError as error:
-        complain(str(error))
-        if as_json:
-            click.echo(to_json([{"slide": str(slide.path), "error": str(error)}]))
-        sys.exit(BAD_INPUT)
     about = describe(slide.path, extraction, time.perf_counter() - started)
     click.echo(to_json([about]) if as_json else text(about))
 
 
 def extract_one(path: Path, out: Path, **wish: Any) -> Extraction:
     """Extract one slide under a progress bar on standard error."""
-    from tqdm import tqdm
-
     from napari_wsimil.inference import extract as extract_slide
 
-    with tqdm(desc=path.name, unit="patch", file=sys.stderr, leave=False, delay=0.5) as bar:
-
-        def show(progress: Progress) -> None:
-            bar.total = progress.total or None
-            bar.set_postfix_str(progress.stage, refresh=False)
-            bar.update(progress.done - bar.n)
-
+    with patch_bar(path.name) as show:
         extraction = extract_slide(path, out, on_progress=show, **wish)
     for notice in extraction.notices:
         warnings.warn(notice, SlideWarning, stacklevel=1)

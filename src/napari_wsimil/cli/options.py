@@ -11,7 +11,22 @@ import click
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from napari_wsimil.inference.options import Outlines
+
     Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+class Inside(click.Path):
+    """A file, a folder, or outlines as WKT."""
+
+    def convert(self, value: Any, parameter: click.Parameter | None, context: click.Context | None) -> Any:
+        """Give a path, or outlines as `PatchOptions` takes them."""
+        if isinstance(value, str) and value.upper().startswith(("POLYGON", "MULTIPOLYGON")) and "(" in value:
+            from napari_wsimil.annotations.outlines import outlines_from_wkt
+
+            return outlines_from_wkt(value)
+        return super().convert(value, parameter, context)
+
 
 _OVERLAP = click.option(
     "--overlap",
@@ -30,9 +45,9 @@ _AT = click.option(
 _WHOLE = click.option("--whole-slide", is_flag=True, help="Look wherever there is slide, not at tissue only.")
 _INSIDE = click.option(
     "--inside",
-    type=click.Path(path_type=Path, exists=True),
+    type=Inside(path_type=Path, exists=True),
     help="Look only inside the regions of this annotation file (GeoJSON from QuPath, XML from ASAP), or of the file named as "
-    "the slide in this folder.",
+    'the slide in this folder; or inside outlines in pixels of the finest level, "POLYGON ((0 0, 900 0, 900 700, 0 0))".',
 )
 _STAIN = click.option(
     "--stain",
@@ -60,7 +75,7 @@ def _with_options(command: Command, options: Sequence[Callable[[Any], Any]]) -> 
         overlap: float | None = None,
         mpps: tuple[float, ...] = (),
         whole_slide: bool,
-        inside: Path | None,
+        inside: Path | Outlines | None,
         stain: str,
         **others: Any,
     ) -> Any:

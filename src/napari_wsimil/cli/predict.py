@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import warnings
 from typing import TYPE_CHECKING, Any
 
@@ -17,26 +16,25 @@ from napari_wsimil.cli.cohort import (
     finish,
 )
 from napari_wsimil.cli.console import (
-    BAD_INPUT,
     as_json_option,
     check_formats,
-    complain,
     file_path,
     folder_path,
     make_folder,
     to_json,
 )
 from napari_wsimil.cli.encoders import trust_code_option
+from napari_wsimil.cli.one_slide import patch_bar, refusing
 from napari_wsimil.cli.options import patch_options
 from napari_wsimil.cli.reports import describe_result, result_text
-from napari_wsimil.errors import SlideWarning, WsimilError
+from napari_wsimil.errors import SlideWarning
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
     from napari_wsimil.cohorts import CohortSlide
-    from napari_wsimil.inference import Progress, SlidePrediction
+    from napari_wsimil.inference import SlidePrediction
 
 PREDICTION_SUFFIX = ".prediction.h5"
 
@@ -45,7 +43,12 @@ PREDICTION_SUFFIX = ".prediction.h5"
 @click.argument("slides", metavar=SLIDES_HELP, type=file_path, nargs=-1, required=True)
 @click.option("--model", "model_name", default="bundled", show_default=True, help='"bundled", a folder or "hf:owner/name".')
 @click.option("--out", type=folder_path, required=True, help="Folder for the results; made if missing.")
-@click.option("--format", "formats", multiple=True, help="Also export: geojson, csv (give it again for more).")
+@click.option(
+    "--format",
+    "formats",
+    multiple=True,
+    help="Also export: geojson, asap, csv, ome-tiff, html, pdf, png, tiff or svg (give it again for more).",
+)
 @click.option("--mpp", type=click.FloatRange(0, min_open=True), help="µm per pixel, where the files do not say or are wrong.")
 @click.option(
     "--store",
@@ -53,6 +56,9 @@ PREDICTION_SUFFIX = ".prediction.h5"
     help="Folder that keeps features, so that predicting again takes seconds.  [default: of many slides, until each is done]",
 )
 @click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda.")
+@click.option(
+    "--only", multiple=True, metavar="NAME", help="Do this slide now, and leave the others as they are (give it again)."
+)
 @computing_options
 @patch_options
 @cohort_options
@@ -64,6 +70,7 @@ def predict(
     workers: int | None,
     scheduler: str | None,
     retries: int,
+    only: tuple[str, ...],
     *,
     skip_failed: bool,
     as_json: bool,
@@ -79,10 +86,11 @@ def predict(
 
     check_formats(wish["formats"])
     found = find_slides(slides)
-    if len(found) == 1 and workers is None and scheduler is None:
+    if len(found) == 1 and workers is None and scheduler is None and not only:
         predict_alone(found[0], out, as_json=as_json, **wish)
         return
     many: dict[str, Any] = {"workers": workers, "scheduler": scheduler, "retries": retries, "skip_failed": skip_failed}
+    many["only"] = only or None
     predict_many(found, out, as_json=as_json, **many, **wish)
 
 
@@ -119,31 +127,18 @@ def predict_alone(
     choose_device(device)
     model = load_model(model_name, trust_code=trust_code)
     make_folder(out)
-    try:
+    with refusing(slide.path, as_json=as_json):
         prediction = predict_one(slide.path, model=model, device=device, mpp=slide.mpp or mpp, **wish)
         files = write_results(prediction, out, slide.name, formats)
-    except WsimilError as error:
-        complain(str(error))
-        if as_json:
-            click.echo(to_json([{"slide": str(slide.path), "error": str(error)}]))
-        sys.exit(BAD_INPUT)
     about = describe_result(slide.path, prediction, files)
     click.echo(to_json([about]) if as_json else result_text(about))
 
 
 def predict_one(path: Path, **wish: Any) -> SlidePrediction:
     """Predict one slide under a progress bar on standard error."""
-    from tqdm import tqdm
-
     from napari_wsimil.inference import predict as predict_slide
 
-    with tqdm(desc=path.name, unit="patch", file=sys.stderr, leave=False, delay=0.5) as bar:
-
-        def show(progress: Progress) -> None:
-            bar.total = progress.total or None
-            bar.set_postfix_str(progress.stage, refresh=False)
-            bar.update(progress.done - bar.n)
-
+    with patch_bar(path.name) as show:
         prediction = predict_slide(path, on_progress=show, **wish)
     for notice in prediction.provenance["notices"]:
         warnings.warn(notice, SlideWarning, stacklevel=1)

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from napari_wsimil.cohorts.events import CohortEvent
     from napari_wsimil.cohorts.jobs import extract_cohort, predict_cohort
+    from napari_wsimil.cohorts.labels import save_labels
+    from napari_wsimil.cohorts.overview import SlideRow, slide_table
     from napari_wsimil.cohorts.records import Record
     from napari_wsimil.cohorts.result import CohortResult
     from napari_wsimil.cohorts.slides import CohortSlide, find_slides
@@ -17,12 +19,26 @@ _HOMES = {
     "CohortResult": "result",
     "CohortSlide": "slides",
     "Record": "records",
+    "SlideRow": "overview",
     "extract_cohort": "jobs",
     "find_slides": "slides",
     "predict_cohort": "jobs",
+    "save_labels": "labels",
+    "slide_table": "overview",
 }
 
-__all__ = ["CohortEvent", "CohortResult", "CohortSlide", "Record", "extract_cohort", "find_slides", "predict_cohort"]
+__all__ = [
+    "CohortEvent",
+    "CohortResult",
+    "CohortSlide",
+    "Record",
+    "SlideRow",
+    "extract_cohort",
+    "find_slides",
+    "predict_cohort",
+    "save_labels",
+    "slide_table",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -159,6 +159,11 @@ class CohortFolder:
         same = record.slide == printable(str(slide.path)) and record.stamp == slide_stamp(slide.path) and record.mpp == mpp
         return record if same and all(path.is_file() for path in record.paths(self.path)) else None
 
+    def failed(self, slide: CohortSlide, request: Request) -> Record | None:
+        """Return the record of a slide that failed when this was asked of it."""
+        record = self.record(slide.name)
+        return record if record is not None and record.status == "failed" and record.request == request.digest else None
+
     def fail(self, slide: CohortSlide, request: Request, error: str, **facts: Any) -> Record:
         """Write that a slide failed; returns the record."""
         record = Record(

@@ -12,7 +12,7 @@ from napari_wsimil.cohorts.request import AskedPrecision, Means, Named, Request,
 from napari_wsimil.cohorts.running import CohortRun, Wish
 from napari_wsimil.cohorts.slides import find_slides, named_slides
 from napari_wsimil.cohorts.where import Where
-from napari_wsimil.errors import WsimilError
+from napari_wsimil.errors import WsimilError, printable
 from napari_wsimil.inference.options import PatchOptions
 
 if TYPE_CHECKING:
@@ -47,6 +47,7 @@ def predict_cohort(
     trust_code: bool = False,
     retries: int = 2,
     skip_failed: bool = False,
+    only: Sequence[str] | None = None,
     on_event: Callable[[CohortEvent], object] | None = None,
     cancel: CancelFlag | Callable[[], bool] | None = None,
 ) -> CohortResult:
@@ -87,6 +88,8 @@ def predict_cohort(
         Further attempts at a slide when a disk in the network hiccups, memory ran out or its worker died.
     skip_failed
         Leave slides that failed in an earlier run; otherwise they are tried again.
+    only
+        Names of the slides to predict now, as `find_slides` gives them; table and report tell of the others as well.
     on_event
         Called with a `CohortEvent` for whatever happens.
     cancel
@@ -135,7 +138,16 @@ def predict_cohort(
     folder = CohortFolder(Path(out).expanduser().absolute())
     where = Where(workers, scheduler, device)
     return _run(
-        slides, folder, request, means, where, retries=retries, skip_failed=skip_failed, on_event=on_event, cancel=cancel
+        slides,
+        folder,
+        request,
+        means,
+        where,
+        retries=retries,
+        skip_failed=skip_failed,
+        only=only,
+        on_event=on_event,
+        cancel=cancel,
     )
 
 
@@ -222,6 +234,7 @@ def _run(
     *,
     retries: int,
     skip_failed: bool,
+    only: Sequence[str] | None = None,
     on_event: Callable[[CohortEvent], object] | None,
     cancel: CancelFlag | Callable[[], bool] | None,
 ) -> CohortResult:
@@ -236,7 +249,7 @@ def _run(
         named = named_slides(found, folder.names())
         folder.keep_names(named)
         means = means.model_copy(update={"device": where.worker_device})
-        run = CohortRun(folder, cohort, Wish(named, request, means, retries, skip_failed), tell, stop)
+        run = CohortRun(folder, cohort, Wish(named, request, means, retries, skip_failed, chosen(named, only)), tell, stop)
         try:
             if run.find_done():
                 with where.crew(run) as crew:
@@ -246,6 +259,23 @@ def _run(
         result = run.result()
         tell(CohortEvent("end", len(result.done), len(result.failed), len(named)))
         return result
+
+
+def chosen(slides: Sequence[CohortSlide], only: Sequence[str] | None) -> frozenset[str] | None:
+    """Return the names of the slides that are to be done; None: all.
+
+    Raises
+    ------
+    WsimilError
+        There is no slide of such a name.
+    """
+    if only is None:
+        return None
+    names = {slide.name for slide in slides}
+    for name in only:
+        if name not in names:
+            raise WsimilError(f"There is no slide named {printable(name)} among the {len(names):,}; correct the name.")
+    return frozenset(only)
 
 
 def _lasting(name: str) -> str:

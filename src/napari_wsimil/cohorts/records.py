@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -13,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from napari_wsimil.files import written_whole
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
 SCHEMA_VERSION = 1
@@ -78,9 +80,30 @@ class Record(BaseModel):
         """Patches of all magnifications."""
         return sum(self.patches.values())
 
+    @property
+    def confidence(self) -> float | None:
+        """Probability of the predicted class; None for an extraction."""
+        return max(self.probabilities.values(), default=None)
+
+    @property
+    def uncertainty(self) -> float | None:
+        """See the function `uncertainty`."""
+        return uncertainty(self.probabilities)
+
     def paths(self, folder: Path) -> list[Path]:
         """Files that were written."""
         return [folder / file for file in self.files]
+
+
+def uncertainty(probabilities: Mapping[str, float]) -> float | None:
+    """Entropy of the probabilities of the classes as a share of the largest there can be: 0 is sure, 1 knows nothing.
+
+    None where there are fewer than two classes.
+    """
+    if len(probabilities) < 2:
+        return None
+    entropy = -sum(value * math.log(value) for value in probabilities.values() if value > 0)
+    return min(max(entropy / math.log(len(probabilities)), 0.0), 1.0)
 
 
 def read_record(path: Path) -> Record | None:

@@ -139,13 +139,13 @@ def _classes(done: Sequence[Record], request: Request) -> list[dict[str, Any]]:
     return found
 
 
-def _unsure(done: Sequence[Record], request: Request) -> list[tuple[str, str, str]]:
-    """The slides whose predicted class has the lowest probability."""
+def _unsure(done: Sequence[Record], request: Request) -> list[tuple[str, str, str, str]]:
+    """The slides with the highest uncertainty: the entropy of their probabilities."""
     if request.model is None:
         return []
-    ranked = sorted(done, key=lambda record: max(record.probabilities.values()))
+    ranked = sorted(done, key=lambda record: record.uncertainty or 0.0, reverse=True)
     return [
-        (record.name, str(record.predicted_class), _probability(max(record.probabilities.values())))
+        (record.name, str(record.predicted_class), _probability(record.confidence or 0.0), f"{record.uncertainty or 0.0:.2f}")
         for record in ranked[:LEAST_SURE]
     ]
 

@@ -59,6 +59,8 @@ class Wish:
         Further attempts at a slide after a fault that may pass.
     skip_failed
         Leave slides that failed in an earlier run as they are.
+    only
+        Names of the slides to do now; None: all of them. The others stay as they are.
     """
 
     slides: tuple[CohortSlide, ...]
@@ -66,6 +68,7 @@ class Wish:
     means: Means
     retries: int = 2
     skip_failed: bool = False
+    only: frozenset[str] | None = None
 
 
 @dataclass
@@ -98,14 +101,13 @@ class CohortRun:
     def find_done(self) -> bool:
         """See which slides an earlier run has done; returns whether any is left."""
         for slide in self.wish.slides:
+            wanted = self.wish.only is None or slide.name in self.wish.only
             record = self.folder.finished(slide, self.wish.request)
-            if record is None and self.wish.skip_failed:
-                earlier = self.folder.record(slide.name)
-                failed = earlier is not None and earlier.status == "failed" and earlier.request == self.wish.request.digest
-                record = earlier if failed else None
+            if record is None and (self.wish.skip_failed or not wanted):
+                record = self.folder.failed(slide, self.wish.request)
             if record is not None:
                 self.records[slide.name] = record
-            else:
+            elif wanted:
                 self._todo.append(_Todo(slide))
         self.folder.tidy({name for name, record in self.records.items() if record.status == "done"})
         self._tell("begin")

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from napari_wsimil.errors import SlideError, printable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
 LISTS = frozenset({".txt"})
 MANIFESTS = frozenset({".csv", ".tsv"})
@@ -32,14 +32,20 @@ class CohortSlide:
         Slide file or folder, absolute.
     mpp
         µm per pixel of level 0 where the manifest tells them, or None.
+    label, patient
+        What the manifest tells of it, or None.
     """
 
     name: str
     path: Path
     mpp: float | None = None
+    label: str | None = None
+    patient: str | None = None
 
 
-def find_slides(given: str | Path | Sequence[str | Path | CohortSlide]) -> tuple[CohortSlide, ...]:
+def find_slides(
+    given: str | Path | Sequence[str | Path | CohortSlide], *, watch: Callable[[int], object] | None = None
+) -> tuple[CohortSlide, ...]:
     """Find the slides that are meant, each once, with unique names.
 
     Parameters
@@ -48,6 +54,8 @@ def find_slides(given: str | Path | Sequence[str | Path | CohortSlide]) -> tuple
         Slides, folders (searched with all that is below; a folder that is a DICOM series or an OME-Zarr is one slide), lists
         (.txt, a path in each line, relative to the list; what follows a # at the start of a line is left out) and manifests
         (.csv, .tsv); also what an earlier call found.
+    watch
+        Called with how many are found, after each; what it raises ends the search.
 
     Raises
     ------
@@ -62,6 +70,8 @@ def find_slides(given: str | Path | Sequence[str | Path | CohortSlide]) -> tuple
         meant = [source] if isinstance(source, CohortSlide) else _meant_by(Path(source).expanduser().absolute())
         for slide in meant:
             found.setdefault(slide.path, slide)
+            if watch is not None:
+                watch(len(found))
     return named_slides(list(found.values()), {})
 
 
@@ -80,7 +90,8 @@ def _of_manifest(path: Path) -> Iterator[CohortSlide]:
     from napari_wsimil.training.data.manifest import read_manifest
 
     for case in read_manifest(path, labelled=False).cases:
-        yield CohortSlide(case.name, Path(os.path.normpath(case.path.absolute())), case.mpp)
+        patient = None if case.patient == case.name else case.patient
+        yield CohortSlide(case.name, Path(os.path.normpath(case.path.absolute())), case.mpp, case.label, patient)
 
 
 def _of_list(path: Path) -> Iterator[CohortSlide]:
@@ -99,10 +110,12 @@ def _of_list(path: Path) -> Iterator[CohortSlide]:
 
 
 def _of_folder(folder: Path) -> Iterator[CohortSlide]:
-    slides = [CohortSlide(_own_name(path), path) for path in _search(folder, set())]
-    if not slides:
+    empty = True
+    for path in _search(folder, set()):
+        empty = False
+        yield CohortSlide(_own_name(path), path)
+    if empty:
         raise SlideError(f"There is no slide in {folder}, nor in its folders; give the folder that holds them.")
-    yield from slides
 
 
 def _search(folder: Path, seen: set[Path]) -> Iterator[Path]:

@@ -22,6 +22,8 @@ WAITING = "waiting"
 
 _TEXT, _NUMBER, _COUNT = "text", "number", "count"
 _BEFORE = {"name": _TEXT, "slide": _TEXT, "status": _TEXT, "error": _TEXT, "predicted": _TEXT}
+_SURE = {"confidence": _NUMBER, "uncertainty": _NUMBER}
+"""Probability of the predicted class; entropy of all, 0 (sure) to 1."""
 _AFTER = {
     "patches": _COUNT,
     "seconds": _NUMBER,
@@ -48,7 +50,7 @@ def columns(request: Request) -> dict[str, str]:
     if request.task == "extract":
         left_out = {"predicted", "model", "model_digest"}
         return {name: kind for name, kind in (_BEFORE | _AFTER).items() if name not in left_out}
-    return {**_BEFORE, **{f"prob_{name}": _NUMBER for name in request.classes}, **_AFTER}
+    return {**_BEFORE, **{f"prob_{name}": _NUMBER for name in request.classes}, **_SURE, **_AFTER}
 
 
 def rows(slides: Sequence[CohortSlide], records: Mapping[str, Record], request: Request) -> list[dict[str, Any]]:
@@ -75,6 +77,8 @@ def _row(record: Record) -> dict[str, Any]:
         "error": record.error or None,
         "predicted": record.predicted_class,
         **{f"prob_{name}": value for name, value in record.probabilities.items()},
+        "confidence": record.confidence,
+        "uncertainty": record.uncertainty,
         "patches": record.patch_count if done else None,
         "seconds": record.seconds,
         "patches_per_second": round(rate, 2) if rate is not None else None,

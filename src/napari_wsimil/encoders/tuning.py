@@ -14,6 +14,8 @@ import numpy as np
 import torch
 from torch.nn.functional import cosine_similarity
 
+from napari_wsimil.encoders.memory import is_out_of_memory
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -110,7 +112,11 @@ def measure(
         try:
             features, slow = _timed(plain, chosen, clock)
             halves, fast = _timed(halved, chosen, clock)
-        except (RuntimeError, TypeError, NotImplementedError):
+        except (RuntimeError, TypeError, NotImplementedError) as error:
+            if is_out_of_memory(error) and batch > fewest:
+                # what others use just now says nothing of precisions: fewer at once
+                batch, best = max(batch // 2, fewest), [np.inf, np.inf]
+                continue
             # a network or a device that can't do it at all
             return Tuning(half, batch / best[0] if np.isfinite(best[0]) else fewest / seconds, 0.0, 0.0, batch)
         best = [min(best[0], slow), min(best[1], fast)]

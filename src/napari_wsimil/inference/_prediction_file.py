@@ -2,7 +2,9 @@
 
 Root attributes ``format``, ``schema_version``, ``classes`` and ``provenance`` (JSON); ``/probabilities`` (C,) float64;
 one numbered group per magnification in ``/attention``, ``/instances``, ``/class_attention``, ``/regions`` and ``/zoom``, and
-``/anchors``, each with ``xy``, ``values`` and its sizes.
+``/anchors``, each with ``xy``, ``values`` and its sizes; and ``/tissue`` (older files have none) with ``bits``, the mask row
+after row as packed bits, and the attributes ``shape`` (rows, columns), ``downsample`` (x, y), ``method`` and, where it is
+known, ``mpp``.
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ from pydantic import BaseModel, ConfigDict, JsonValue, TypeAdapter, ValidationEr
 from napari_wsimil.errors import PredictionError
 from napari_wsimil.files import written_whole
 from napari_wsimil.inference.prediction import PatchScores, PatchSet, SlidePrediction
+from napari_wsimil.patches import TissueMask
 from napari_wsimil.units import Level0Pixels
 
 if TYPE_CHECKING:
@@ -99,6 +102,8 @@ def _write(file: h5py.File, prediction: SlidePrediction) -> None:
         _write_levels(file.create_group("zoom"), prediction.zoom)
     if prediction.anchors is not None:
         _write_patches(file.create_group("anchors"), prediction.anchors)
+    if prediction.tissue is not None:
+        _write_tissue(file.create_group("tissue"), prediction.tissue)
 
 
 def _write_levels(group: h5py.Group, levels: Mapping[float, PatchScores | PatchSet]) -> None:
@@ -116,6 +121,13 @@ def _write_patches(group: h5py.Group, patches: PatchScores | PatchSet) -> None:
         group.attrs["stride_level0"] = float(patches.stride_level0)
     else:
         group["values"] = patches.scores
+
+
+def _write_tissue(group: h5py.Group, tissue: TissueMask) -> None:
+    group.create_dataset("bits", data=np.packbits(tissue.mask), compression="gzip", shuffle=False)
+    group.attrs.update(shape=tissue.mask.shape, downsample=tissue.downsample, method=tissue.method)
+    if tissue.mpp is not None:
+        group.attrs["mpp"] = float(tissue.mpp)
 
 
 def read_prediction(path: str | Path) -> SlidePrediction:
@@ -165,6 +177,7 @@ def _read(file: h5py.File) -> SlidePrediction:
         anchors=_read_set(file["anchors"]) if "anchors" in file else None,
         zoom={float(level.attrs["mpp"]): _read_set(level) for level in file["zoom"].values()} if "zoom" in file else None,
         provenance=provenance,
+        tissue=_read_tissue(file["tissue"]) if "tissue" in file else None,
     )
 
 
@@ -184,3 +197,15 @@ def _read_arrays(level: h5py.Group) -> tuple[Any, Any]:
     if xy.ndim != 2 or xy.shape[1] != 2 or xy.dtype != np.int64 or values.dtype != np.float32 or len(values) != len(xy):
         raise ValueError(f"xy {xy.shape} {xy.dtype} and values {values.shape} {values.dtype} do not describe patches")
     return xy[()], values[()]
+
+
+def _read_tissue(group: h5py.Group) -> TissueMask:
+    bits = group["bits"]
+    rows, columns = (int(side) for side in group.attrs["shape"])
+    across, down = (float(step) for step in group.attrs["downsample"])
+    whole = min(rows, columns) > 0 and min(across, down) > 0 and bits.shape == ((rows * columns + 7) // 8,)
+    if not whole or bits.dtype != np.uint8:
+        raise ValueError(f"bits {bits.shape} {bits.dtype} are no mask of {rows} x {columns}")
+    mask = np.unpackbits(bits[()], count=rows * columns).view(np.bool_).reshape(rows, columns)
+    mpp = float(group.attrs["mpp"]) if "mpp" in group.attrs else None
+    return TissueMask(mask, (across, down), mpp, str(group.attrs["method"]))

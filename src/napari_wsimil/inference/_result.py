@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from napari_wsimil.inference.options import PatchOptions
     from napari_wsimil.mil import MILOutput, Selection
     from napari_wsimil.packages import Model
-    from napari_wsimil.patches import PatchGrid, PatchSpec
+    from napari_wsimil.patches import PatchGrid, PatchSpec, TissueMask
     from napari_wsimil.slides import Slide
 
 
@@ -42,6 +42,8 @@ class Run:
         How patches were cut, one for each magnification.
     options
         What the user chose.
+    tissue
+        Where patches were looked for.
     """
 
     slide: Slide
@@ -52,6 +54,7 @@ class Run:
     notices: tuple[str, ...]
     specs: tuple[PatchSpec, ...]
     options: PatchOptions
+    tissue: TissueMask | None = None
 
 
 def assemble(outputs: Sequence[MILOutput], run: Run) -> SlidePrediction:
@@ -81,6 +84,7 @@ def assemble(outputs: Sequence[MILOutput], run: Run) -> SlidePrediction:
         anchors=_chosen(run.bag, finest.anchors) if finest.anchors is not None else None,
         zoom={mpp: _chosen(run.bag, chosen) for mpp, chosen in finest.zoom.items()} if finest.zoom is not None else None,
         provenance=_provenance(run) | {"calibration": _about_calibration(run, plain)},
+        tissue=run.tissue,
     )
 
 

@@ -13,14 +13,13 @@ from napari_wsimil.bags import FeatureStore
 from napari_wsimil.encoders import Encoder, load_encoder
 from napari_wsimil.errors import ModelError, SlideError
 from napari_wsimil.inference.devices import choose_device
+from napari_wsimil.inference.making_bags import find_tissue_and_tune, make_bag
 from napari_wsimil.inference.options import PatchOptions
 from napari_wsimil.inference.progress import Progress
 from napari_wsimil.inference.steps import (
     Computing,
     Meter,
     check_magnification,
-    find_tissue_and_tune,
-    make_bag,
     opened_slide,
     run_to_end,
 )

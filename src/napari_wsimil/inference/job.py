@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from napari_wsimil.bags import FeatureStore
 from napari_wsimil.inference._result import Run, assemble
 from napari_wsimil.inference.devices import choose_device
+from napari_wsimil.inference.making_bags import find_tissue_and_tune, make_bag
 from napari_wsimil.inference.options import PatchOptions
 from napari_wsimil.inference.progress import Progress
 from napari_wsimil.inference.provisional import Preview
@@ -19,8 +20,6 @@ from napari_wsimil.inference.steps import (
     Computing,
     Meter,
     check_magnification,
-    find_tissue_and_tune,
-    make_bag,
     opened_slide,
     run_to_end,
 )
@@ -151,7 +150,7 @@ def predict_steps(
         outputs, seconds["encoding"] = yield from _look(network, bag, apart=apart, preview=preview)
         seconds["total"] = time.perf_counter() - started
         seconds["model"] = seconds["total"] - seconds["tissue"] - seconds["encoding"]
-        return assemble(outputs, Run(opened, loaded, bag, chosen, seconds, notices, specs, options))
+        return assemble(outputs, Run(opened, loaded, bag, chosen, seconds, notices, specs, options, tissue))
 
 
 def _look(

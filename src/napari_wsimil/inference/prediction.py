@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from napari_wsimil.patches import TissueMask
+
 _AS_SIZE = Level0Pixels(0.0)
 
 
@@ -110,7 +112,10 @@ class SlidePrediction:
     regions
         mpp -> `PatchScores` whose values (N,) are whole numbers, the region of each patch (AINet); empty where there are none.
     zoom
-        mpp -> patches that the model chose to look at more closely (ZoomMIL), or None.
+        mpp -> patches that the model chose to look at more closely (ZoomMIL), or None. What it then looked at inside them has
+        attention at the next finer magnification.
+    tissue
+        Where patches were looked for; None in predictions that were saved before this was kept.
     provenance
         Where the result comes from, JSON-able: ``slide`` {path, fingerprint, width, height, mpp [x, y], origin [x, y] of the
         scanned area}, ``model`` {id, digest, method, positive_class}, ``encoder`` {id, digest}, ``patches`` {mpp, size, stride,
@@ -126,6 +131,7 @@ class SlidePrediction:
     provenance: Mapping[str, Any] = field(default_factory=dict)
     class_attention: Mapping[float, PatchScores] = field(default_factory=dict)
     regions: Mapping[float, PatchScores] = field(default_factory=dict)
+    tissue: TissueMask | None = None
 
     @property
     def classes(self) -> tuple[str, ...]:

@@ -56,3 +56,20 @@ class Progress:
     seconds_left: float | None = None
     rates: Mapping[str, float] = field(default_factory=dict)
     provisional: Provisional | None = None
+
+
+WORK = ("read", "encode", "write")
+"""The parts of a job, in the order of the data."""
+
+
+def rates_text(rates: Mapping[str, float]) -> str:
+    """For example "Read 820/s, encode 33/s (limits), write 5,000/s"; "" where nothing is known."""
+    known = {what: rates[what] for what in WORK if rates.get(what, 0) > 0}
+    slowest = min(known, key=lambda what: known[what]) if len(known) > 1 else ""
+    parts = [f"{what} {_per_second(rate)}{' (limits)' if what == slowest else ''}" for what, rate in known.items()]
+    text = ", ".join(part.replace(" ", "\N{NO-BREAK SPACE}").replace("/", "/\N{WORD JOINER}") for part in parts)
+    return text[:1].upper() + text[1:]
+
+
+def _per_second(rate: float) -> str:
+    return f"{rate:,.0f}/s" if rate >= 10 else f"{rate:.1f}/s"

@@ -18,8 +18,8 @@ from qtpy.QtWidgets import (
 )
 
 from napari_wsimil.errors import WsimilError
-from napari_wsimil.patches.patch import Patch
-from napari_wsimil.widgets.docks import settle
+from napari_wsimil.widgets.copying import CopyButton
+from napari_wsimil.widgets.docks import open_dock, settle
 from napari_wsimil.widgets.export_dialog import ask_where, save_as
 from napari_wsimil.widgets.job import Failure, Job, prediction_steps
 from napari_wsimil.widgets.kept_features import KeptFeatures
@@ -27,16 +27,20 @@ from napari_wsimil.widgets.layers import TOP_REGIONS
 from napari_wsimil.widgets.live import LIVE_SECONDS, LiveHeatmap
 from napari_wsimil.widgets.looking import Looking
 from napari_wsimil.widgets.model_chooser import ModelChooser
+from napari_wsimil.widgets.overlays.panel import OverlayPanel
 from napari_wsimil.widgets.parts import WIDEST_OPTION, Column, Fold, colour_as_error, follow, form, heading, say, text_label
 from napari_wsimil.widgets.progress_area import ProgressArea
+from napari_wsimil.widgets.recipes import PREDICTION_SUFFIX, exporting, note_file, predicting
 from napari_wsimil.widgets.result_panel import ResultPanel
-from napari_wsimil.widgets.results import fly_to, show_prediction
+from napari_wsimil.widgets.results import show_prediction
 from napari_wsimil.widgets.run_options import RunOptions
 from napari_wsimil.widgets.session import session_of
 from napari_wsimil.widgets.slide_chooser import SlideChooser
 from napari_wsimil.widgets.slide_view import watch
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from napari_wsimil.inference import Progress, SlidePrediction
     from napari_wsimil.widgets.job import Report
 
@@ -73,7 +77,7 @@ class SlideAnalysis(QWidget):
         self._live = LiveHeatmap(napari_viewer)
         self._looking = Looking(napari_viewer, self)
         self._told = (0.0, "")
-        self._shown: tuple[SlidePrediction | None, int] = (None, 0)
+        self._shown: SlidePrediction | None = None
         self.slides = SlideChooser(napari_viewer)
         self.models = ModelChooser()
         self.options = RunOptions(napari_viewer)
@@ -85,6 +89,9 @@ class SlideAnalysis(QWidget):
         self.progress = ProgressArea()
         self.message = text_label()
         self.result = ResultPanel()
+        self.overlays = OverlayPanel(napari_viewer)
+        self.copy_button = CopyButton(self._session)
+        self._asked: dict[str, Any] = {}
         self._name_parts()
         self._lay_out()
         watch(napari_viewer)
@@ -127,6 +134,7 @@ class SlideAnalysis(QWidget):
         self.progress.start()
         self._running_on, self._told = str(layer.unique_id), (0.0, "")
         self._live.begin(layer, self.models.model_id)
+        self._asked = {**settings, "device": self.models.device}
         settings |= {"device": self.models.device, "focus": self._looking.begin(layer), "provisional": LIVE_SECONDS}
         self._job = Job(self.steps(slide, self.models.model, **settings), slide.mpp, self._show_report, self._end, self)
         self._follow_state()
@@ -150,6 +158,14 @@ class SlideAnalysis(QWidget):
         else:
             say(self.message, "")
             self.progress.tell(f"Saved {written.name}")
+            self._tell_export(written)
+
+    def _tell_export(self, path: Path) -> None:
+        if self.prediction is not None:
+            chosen = {"threshold": self.threshold, "top": self.top.value()} if path.suffix == ".geojson" else {}
+            self._session.did(exporting(self.prediction, path, **chosen))
+            if path.name.endswith(PREDICTION_SUFFIX):
+                note_file(self.prediction, path)
 
     def _name_parts(self) -> None:
         self.predict_button.setObjectName("predict")
@@ -180,8 +196,9 @@ class SlideAnalysis(QWidget):
         buttons.addWidget(self.predict_button, 2)
         buttons.addWidget(self.cancel_button, 1)
         column.addLayout(buttons)
-        for part in (self.progress, self.message, self.result):
+        for part in (self.progress, self.message, self.result, self.overlays):
             column.addWidget(part)
+        self.result.buttons.addWidget(self.copy_button)
         column.addStretch(1)
         area = QScrollArea()
         area.setWidgetResizable(True)
@@ -210,8 +227,7 @@ class SlideAnalysis(QWidget):
         follow(self._session.slide_changed, self._take_slide, self)
         follow(self._session.prediction_changed, self._show_result, self)
         self.models.refused.connect(self._complain)
-        self.top.valueChanged.connect(self._show_result)
-        self.result.region_clicked.connect(self._fly)
+        self.result.closer.connect(lambda name: open_dock(self._viewer, name))
         self.result.export_button.clicked.connect(self._ask_where)
         follow(self._viewer.layers.events.removed, self._stop_without_slide, self)
         follow(self._viewer.events.theme, self._colour, self)
@@ -219,6 +235,7 @@ class SlideAnalysis(QWidget):
 
     def _colour(self, _: Any = None) -> None:
         colour_as_error(self.message, self._viewer.theme)
+        self.result.bars.colour(self._viewer.theme)
 
     def _choose_slide(self) -> None:
         """The user chose a slide in the list."""
@@ -247,10 +264,9 @@ class SlideAnalysis(QWidget):
         """Fill the result panel, where it shows something else."""
         prediction = self.prediction
         self.result.setVisible(prediction is not None)
-        shown, top = self._shown
-        if prediction is not None and (prediction is not shown or top != self.top.value()):
-            self.result.show_prediction(prediction, self.top.value())
-        self._shown = (prediction, self.top.value())
+        if prediction is not None and prediction is not self._shown:
+            self.result.show_prediction(prediction)
+        self._shown = prediction
 
     def _show_report(self, report: Report) -> None:
         """Show a new heatmap at once, and a new stage, and more of the same a few times a second."""
@@ -284,18 +300,19 @@ class SlideAnalysis(QWidget):
                 notification_manager.dispatch(Notification.from_exception(outcome.error))
         elif outcome is not None:
             show_prediction(self._viewer, outcome, self.top.value())
+            self._session.did(predicting(outcome, **self._how()))
         self._live.end()
         self.ended.emit(outcome)
 
+    def _how(self) -> dict[str, Any]:
+        """How the job that has ended was run, in the words of `ws.predict`."""
+        from napari_wsimil.bags.store import default_store_folder  # with torch, which the job has loaded
+
+        store = None if self._asked["keep_bytes"] is None else default_store_folder()
+        return {**{name: self._asked[name] for name in ("device", "precision", "compiled")}, "store": store}
+
     def _complain(self, sentence: str) -> None:
         say(self.message, sentence)
-
-    def _fly(self, row: int) -> None:
-        if self.prediction is not None and self.result.regions is not None:
-            found = self.result.regions
-            x, y = found.xy[row].tolist()
-            patch = Patch(min(self.prediction.attention), x, y, found.size_level0)
-            fly_to(self._viewer, self._session.slide_layer, patch)
 
     def _ask_where(self) -> None:
         slide = self.slides.slide

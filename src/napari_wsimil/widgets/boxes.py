@@ -4,12 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
 from napari_wsimil.widgets.slide_layer import facts
-
-LINE_PIXELS = 2.5
-"""Width of an outline on the screen."""
 
 THICKEST = 0.15
 """Widest outline as a share of the side of a box, for when the whole slide is in view."""
@@ -19,7 +14,7 @@ SMALLEST_NUMBERED = 28
 
 
 def keep_readable(viewer: Any) -> None:
-    """Fit the boxes of the top regions to the zoom, now and whenever it changes; a second call only does the first."""
+    """Fit the boxes of predictions to the zoom, now and whenever it changes; a second call only does the first."""
     camera = viewer.scene.camera
     if not any(getattr(callback, "fits_boxes", False) for callback in camera.events.zoom.callbacks):
 
@@ -33,15 +28,15 @@ def keep_readable(viewer: Any) -> None:
 
 def _fit_all(viewer: Any) -> None:
     for layer in viewer.layers:
-        if facts(layer).get("kind") == "top" and len(layer.data):
+        if "side" in facts(layer) and len(layer.data):
             fit_boxes(layer, viewer.scene.camera.zoom)
 
 
 def fit_boxes(layer: Any, zoom: float) -> None:
     """Give a layer of equal squares the line width and the numbers that suit a zoom in screen px per world unit."""
-    side = float(np.ptp(layer.data[0][:, 0]))
+    side, pixels = facts(layer)["side"], facts(layer)["width"]
     on_screen = side * float(layer.scale[-2]) * zoom
-    width = side * min(LINE_PIXELS / max(on_screen, 1e-9), THICKEST)
+    width = side * min(pixels / max(on_screen, 1e-9), THICKEST)
     if not 0.8 < layer.edge_width[0] / width < 1.25:
         layer.edge_width = [width] * len(layer.data)
         layer.refresh()  # napari 0.9 does not draw a new edge width by itself

@@ -23,6 +23,12 @@ AREAS: dict[str, Qt.DockWidgetArea] = {
 }
 """Name in the Plugins menu -> where it stands: tables and pictures below the slide, the rest beside it."""
 
+TABS = {"Slide analysis": "Analysis", "Slide overview": "Overview"}
+"""What tabs call a dock whose whole name is cut off where several stand in one place."""
+
+_OURS = "wsimil"
+"""Property by which a dock is known as one of these."""
+
 
 def open_dock(viewer: Any, name: str) -> Any:
     """Open a dock of this plugin by its name, or bring it to the front; returns the widget in it."""
@@ -58,17 +64,15 @@ def _settle(widget: QWidget, name: str) -> None:
     if dock is None or not isinstance(window, QMainWindow):
         return
     area = AREAS[name]
+    dock.setProperty(_OURS, name)
+    dock.setWindowTitle(TABS.get(name, name))
     if window.dockWidgetArea(dock) != area:
         window.addDockWidget(area, dock)
     others = [
         other
         for other in window.findChildren(QDockWidget)
-        if other is not dock and _is_ours(other) and window.dockWidgetArea(other) == area and not other.isFloating()
+        if other is not dock and other.property(_OURS) and window.dockWidgetArea(other) == area and not other.isFloating()
     ]
     if others and not any(other in window.tabifiedDockWidgets(dock) for other in others):
         window.tabifyDockWidget(others[0], dock)
     dock.raise_()
-
-
-def _is_ours(dock: QDockWidget) -> bool:
-    return any(dock.windowTitle().startswith(name) for name in AREAS)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_wsimil.inference.patch_index import PatchIndex
 from napari_wsimil.inference.prediction import PatchScores
 from napari_wsimil.widgets.layers import slide_mpp
 from napari_wsimil.widgets.place import place_text
@@ -13,6 +15,8 @@ from napari_wsimil.widgets.slide_layer import facts
 from napari_wsimil.widgets.words import share
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from napari_wsimil.inference import SlidePrediction
 
 
@@ -27,8 +31,9 @@ class PatchFinder:
 
     def __init__(self, prediction: SlidePrediction) -> None:
         self._prediction = prediction
-        self._attention = [Lookup(prediction.attention[mpp]) for mpp in sorted(prediction.attention)]
-        self._instances = [Lookup(prediction.instances[mpp]) for mpp in sorted(prediction.instances)]
+        attention = {mpp: Lookup(prediction.attention[mpp]) for mpp in sorted(prediction.attention)}
+        self._attention = attention.values()
+        self._instances = [Lookup(prediction.instances[mpp], attention.get(mpp)) for mpp in sorted(prediction.instances)]
 
     def describe(self, x: float, y: float) -> str:
         """One line about the level-0 pixel (x, y); "" where no patch is.
@@ -80,48 +85,51 @@ class ProvisionalFinder:
         value = self._lookup.scores.values[row]
         if not np.isfinite(value):
             return "Not encoded yet"
-        return f"Attention {value:.3g} so far (rank {self._lookup.ranks[row]:,} of the {self._known:,} patches encoded)"
+        return f"Attention {value:.3g} so far (rank {self._lookup.rank(row):,} of the {self._known:,} patches encoded)"
 
 
 class Lookup:
-    """The patches of one grid by position, with the rank of each (1: highest).
+    """The patches of one grid by position, with the rank of each (1: highest; equal scores have the same).
 
     Parameters
     ----------
     scores
-        One score for each patch, or one for each class.
+        One score for each patch, or one for each class, which have no rank.
     before
         Of other scores; where the patches are the same, they are not sorted anew.
     """
 
     def __init__(self, scores: PatchScores, before: Lookup | None = None) -> None:
-        from scipy.spatial import cKDTree  # takes 0.4 s, and opening a slide must not
-
         self.scores = scores
-        self._tree: Any = None
-        if before is not None and np.array_equal(before.scores.xy, scores.xy):
-            self._tree = before._tree
-        elif len(scores):
-            self._tree = cKDTree(scores.xy + scores.size_level0 / 2)
-        values = scores.values if scores.values.ndim == 1 else scores.values[:, 0]
-        self.ranks = np.empty(len(scores), np.int64)
-        self.ranks[np.argsort(-values, kind="stable")] = np.arange(1, len(scores) + 1)
+        known = before if before is not None and before.has_patches_of(scores) else None
+        self.index: PatchIndex = known.index if known is not None else PatchIndex(scores.xy, scores.size_level0)
+
+    @cached_property
+    def _ordered(self) -> NDArray[np.float32]:
+        values = self.scores.values
+        return np.sort(values[~np.isnan(values)])
+
+    def has_patches_of(self, scores: PatchScores) -> bool:
+        """Whether these scores are of the same patches."""
+        mine = self.scores
+        return mine.size_level0 == scores.size_level0 and (mine.xy is scores.xy or np.array_equal(mine.xy, scores.xy))
 
     def row(self, x: float, y: float) -> int | None:
         """The patch over a level-0 point; where patches overlap, the one whose centre is nearest."""
-        if self._tree is None:
-            return None
-        distance, row = self._tree.query((x, y), p=np.inf)
-        return int(row) if distance <= self.scores.size_level0 / 2 else None
+        return self.index.row(x, y)
+
+    def rank(self, row: int) -> int:
+        """One more than there are patches with a higher score."""
+        return len(self._ordered) - int(np.searchsorted(self._ordered, self.scores.values[row], side="right")) + 1
 
     def attention_text(self, row: int) -> str:
         """The score of a patch among the others."""
-        rank = f"rank {self.ranks[row]:,} of {len(self.scores):,}, percentile {self.percentile(row):.0f}"
+        rank = f"rank {self.rank(row):,} of {len(self.scores):,}, percentile {self.percentile(row):.0f}"
         return f"Attention {self.scores.values[row]:.3g} ({rank})"
 
     def percentile(self, row: int) -> float:
         """Share of the patches that score no higher, in per cent."""
-        return 100.0 * (len(self.scores) - self.ranks[row] + 1) / len(self.scores)
+        return 100.0 * (len(self.scores) - self.rank(row) + 1) / len(self.scores)
 
 
 def follow_cursor(viewer: Any) -> None:

@@ -9,7 +9,7 @@ from napari.layers import Shapes
 from qtpy.QtWidgets import QCheckBox, QVBoxLayout, QWidget
 
 from napari_wsimil.widgets.parts import LayerFollower, follow, say, text_label
-from napari_wsimil.widgets.slide_layer import facts
+from napari_wsimil.widgets.slide_layer import ANNOTATIONS, facts
 from napari_wsimil.widgets.view_geometry import on_slide
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ class InsideShapes(QWidget):
         if layer is None or not self.box.isChecked():
             return None
         rows, _ = chosen_shapes(layer)
-        return tuple(_outline(on_slide(self._viewer, layer, slide_layer, _corners(layer, row))) for row in rows)
+        return tuple(_outline(on_slide(self._viewer, layer, slide_layer, corners(layer, row))) for row in rows)
 
     def _layer(self) -> Any | None:
         """The layer whose shapes are meant."""
@@ -66,7 +66,8 @@ class InsideShapes(QWidget):
         shown = [layer for layer in reversed(self._viewer.layers) if layer.visible]
         for layer in ([active] if active is not None else []) + shown:
             # The boxes of a result are shapes too, and gone with the next prediction.
-            if isinstance(layer, Shapes) and not facts(layer) and chosen_shapes(layer)[0]:
+            drawn = facts(layer).get("kind", ANNOTATIONS) == ANNOTATIONS
+            if isinstance(layer, Shapes) and drawn and chosen_shapes(layer)[0]:
                 return layer
         return None
 
@@ -100,17 +101,18 @@ def chosen_shapes(layer: Any) -> tuple[list[int], bool]:
     return selected or with_area, bool(selected)
 
 
-def _corners(layer: Any, row: int) -> NDArray[np.float64]:
+def corners(layer: Any, row: int) -> NDArray[np.float64]:
     """(n, 2) (row, column) around a shape, in the data of its layer."""
-    corners = np.asarray(layer.data[row], float)[:, -2:]
+    drawn = np.asarray(layer.data[row], float)[:, -2:]
     if layer.shape_type[row] != "ellipse":
-        return corners
+        return drawn
     # napari keeps an ellipse as the four corners of its box, which may be turned.
     turn = np.linspace(0, 2 * np.pi, CORNERS_OF_ELLIPSE, endpoint=False)[:, None]
-    across, down = (corners[1] - corners[0]) / 2, (corners[3] - corners[0]) / 2
-    around: NDArray[np.float64] = corners.mean(axis=0) + np.cos(turn) * across + np.sin(turn) * down
+    across, down = (drawn[1] - drawn[0]) / 2, (drawn[3] - drawn[0]) / 2
+    around: NDArray[np.float64] = drawn.mean(axis=0) + np.cos(turn) * across + np.sin(turn) * down
     return around
 
 
 def _outline(points: NDArray[np.float64]) -> Outline:
-    return tuple((float(x), float(y)) for x, y in points)
+    """To a hundredth of a pixel, which can be written down."""
+    return tuple((round(float(x), 2), round(float(y), 2)) for x, y in points)

@@ -11,6 +11,8 @@ from napari.utils.color import ColorValue
 
 from napari_wsimil.widgets.hover import follow_cursor
 from napari_wsimil.widgets.layers import attention_look, layer_name, placed
+from napari_wsimil.widgets.overlays.aside import bring_back, put_aside
+from napari_wsimil.widgets.overlays.scaling import redraw
 from napari_wsimil.widgets.slide_layer import KEY, facts
 
 if TYPE_CHECKING:
@@ -123,8 +125,7 @@ class LiveHeatmap:
         for layer in self._layers.values():
             if layer in self._viewer.layers:
                 self._viewer.layers.remove(layer)
-        for layer in self._hidden:
-            layer.visible = True
+        bring_back(self._hidden)
         if self._viewer.layers.selection.active is None and self._chosen in self._viewer.layers:
             self._viewer.layers.selection.active = self._chosen
         self._layers, self._hidden, self._chosen = {}, [], None
@@ -148,16 +149,14 @@ class LiveHeatmap:
                 known.name = layer_name(WHAT, self._model, mpp)
                 # The model has done with the coarser ones, perhaps since their last heatmap: nothing of them waits.
                 if known is not layer:
-                    _redraw(known, np.where(known.data == WAITING, np.float32(np.nan), known.data))
+                    redraw(known, np.where(known.data == WAITING, np.float32(np.nan), known.data))
         follow_cursor(self._viewer)
 
     def _hide_earlier(self) -> None:
-        for layer in self._viewer.layers:
-            found = facts(layer)
-            same = found.get("model") == self._model and found.get("fingerprint") == self._slide.get("fingerprint")
-            if same and "prediction" in found and layer.visible:
-                layer.visible = False
-                self._hidden.append(layer)
+        wanted = {"model": self._model, "fingerprint": self._slide.get("fingerprint")}.items()
+        self._hidden = put_aside(
+            layer for layer in self._viewer.layers if "prediction" in facts(layer) and wanted <= facts(layer).items()
+        )
 
     def _tag(self, drawn: Drawn) -> dict[str, Any]:
         slide = {"fingerprint": self._slide["fingerprint"], "path": self._slide["path"], "slide_mpp": self._slide["mpp"]}
@@ -169,12 +168,4 @@ def _update(layer: Any, drawn: Drawn, limits: tuple[float, float]) -> None:
     layer.metadata[KEY]["provisional"] = drawn.scores
     if tuple(layer.contrast_limits) == limits:
         layer.contrast_limits = drawn.options["contrast_limits"]
-    _redraw(layer, drawn.values)
-
-
-def _redraw(layer: Any, values: NDArray[np.float32]) -> None:
-    """Show new values at once: what napari slices in the background would wait behind the tiles of the slide."""
-    with layer.events.reload.blocker():
-        layer.data = values
-    layer.refresh(data_displayed=False)
-    layer.events.set_data()
+    redraw(layer, drawn.values)

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from napari.qt.threading import create_worker
 from qtpy.QtCore import QSignalBlocker, Signal  # type: ignore[attr-defined]
-from qtpy.QtWidgets import QFileDialog, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QToolButton, QVBoxLayout, QWidget
 
+from napari_wsimil.widgets.model_card import ModelCard
 from napari_wsimil.widgets.parts import combo_item, form, narrow_combo, text_label
 
 if TYPE_CHECKING:
@@ -42,6 +43,11 @@ class ModelChooser(QWidget):
         super().__init__()
         self.model_combo = narrow_combo("model")
         self.device_combo = narrow_combo("device")
+        self.card_button = QToolButton()
+        self.card_button.setObjectName("card")
+        self.card_button.setText("Card")
+        self.card_button.setToolTip("What the model was trained on, how well it does, and what it is not for")
+        self.card_button.clicked.connect(lambda: ModelCard(self.model, self).show())
         self.caveat = text_label()
         self._chosen = 0
         self._ids: dict[str, str] = {}
@@ -82,7 +88,10 @@ class ModelChooser(QWidget):
     def _lay_out(self) -> None:
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
-        column.addLayout(form([("Model", self.model_combo), ("", self.caveat), ("Device", self.device_combo)]))
+        first = QHBoxLayout()
+        first.addWidget(self.model_combo, 1)
+        first.addWidget(self.card_button)
+        column.addLayout(form([("Model", first), ("", self.caveat), ("Device", self.device_combo)]))
 
     def _fill_models(self, entries: Sequence[tuple[str, str, str | None]]) -> None:
         """Entries: what is shown, what `load_model` takes, and why it can't be used (or None)."""

@@ -30,6 +30,11 @@ def feature_preferences() -> Any:
     return get_plugin_settings("napari-wsimil").features
 
 
+def annotation_preferences() -> Any:
+    """The settings about regions drawn by hand: `classes`, "name #rrggbb" with ";" between."""
+    return get_plugin_settings("napari-wsimil").annotations
+
+
 def colour_for(slide: Slide) -> Colour:
     """The chosen colours as `Slide.pyramid` names them; as scanned, and a warning, where its profile is no good."""
     if preferences().colours != SRGB:

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 
 from qtpy.QtWidgets import QProgressBar, QVBoxLayout, QWidget
 
+from napari_wsimil.inference.progress import rates_text
 from napari_wsimil.widgets.parts import say, text_label
-from napari_wsimil.widgets.words import progress_text, rates_text
+from napari_wsimil.widgets.words import progress_text
 
 if TYPE_CHECKING:
     from napari_wsimil.inference import Progress

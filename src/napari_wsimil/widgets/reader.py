@@ -1,4 +1,4 @@
-"""napari's way in: slides and saved predictions, told apart by content."""
+"""napari's way in: slides, saved predictions and model packages, told apart by content."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from napari_wsimil.errors import WsimilError
 from napari_wsimil.slides import whole_slide
 from napari_wsimil.slides.backends.czi import is_brightfield, is_czi
 from napari_wsimil.slides.backends.ngff import has_rgb_image, is_ome_zarr
+from napari_wsimil.widgets.model_drop import choose_package, package_of
 from napari_wsimil.widgets.slide_layer import facts, open_quietly, slide_layer
 
 if TYPE_CHECKING:
@@ -42,6 +43,8 @@ def get_reader(path: str | list[str]) -> Reader | None:
     file = Path(path)
     if file.name.lower().endswith(PREDICTION_SUFFIX):
         return read_prediction
+    if package_of(file) is not None:
+        return read_package
     return read_slide if looks_like_slide(file) else None
 
 
@@ -113,14 +116,28 @@ def read_prediction(path: str) -> list[LayerData]:
     """All layers of a saved prediction, on its slide where that can be found and is not open already."""
     from napari_wsimil.inference import load_prediction
     from napari_wsimil.widgets.layers import prediction_layers
+    from napari_wsimil.widgets.recipes import note_file
 
     try:
         prediction = load_prediction(path)
     except WsimilError as error:
         show_error(str(error))
         return NOTHING
+    note_file(prediction, path)
     _prepare_current_viewer()
     return [*_slide_beneath(prediction, Path(path)), *prediction_layers(prediction)]
+
+
+def read_package(path: str) -> list[LayerData]:
+    """No layer: the package becomes the chosen model of the window."""
+    from napari import current_viewer
+
+    viewer, folder = current_viewer(), package_of(Path(path))
+    if viewer is None or folder is None:
+        show_warning(f"{Path(path).name} is a model, no picture; open it in a window, where it can be chosen.")
+    else:
+        choose_package(viewer, folder)
+    return NOTHING
 
 
 def _prepare_current_viewer() -> None:

@@ -53,7 +53,7 @@ class RunOptions(QWidget):
         column.addWidget(self.compiled)
 
     def settings(self, slide_layer: Any) -> dict[str, Any]:
-        """What was chosen for the slide of a layer, as `prediction_steps` takes it.
+        """What was chosen for the slide of a layer, as `prediction_steps` takes it; None: for slides without drawn shapes.
 
         Raises
         ------
@@ -64,7 +64,7 @@ class RunOptions(QWidget):
             "overlap": self.overlap.currentData(),
             "mpps": self._typed_mpps(),
             "tissue_only": self.tissue_only.isChecked(),
-            "inside": self.inside.outlines(slide_layer),
+            "inside": None if slide_layer is None else self.inside.outlines(slide_layer),
             "stain": self.stain.currentData(),
         }
         return {"choices": choices, "precision": self.precision.currentData(), "compiled": self.compiled.isChecked()}

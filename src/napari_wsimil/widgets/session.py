@@ -5,6 +5,7 @@ The layers of the viewer are the truth; a session only says which of them are me
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from psygnal import Signal
@@ -12,6 +13,8 @@ from psygnal import Signal
 from napari_wsimil.widgets.slide_layer import facts, is_slide
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from napari_wsimil.inference import SlidePrediction
     from napari_wsimil.patches.patch import Patch
     from napari_wsimil.slides import Slide
@@ -71,6 +74,7 @@ class Session:
         self._predictions: tuple[SlidePrediction, ...] = ()
         self._prediction: SlidePrediction | None = None
         self._patch: Patch | None = None
+        self._waiting = 0
         self.deeds: list[Recipe] = []
 
     @property
@@ -120,7 +124,18 @@ class Session:
 
     def look(self) -> None:
         """Layers came, went, moved or were selected: see what is meant now."""
-        self._update(slide_to_show(self._viewer, self._layer))
+        if not self._waiting:
+            self._update(slide_to_show(self._viewer, self._layer))
+
+    @contextmanager
+    def at_once(self) -> Iterator[None]:
+        """Look only at the end of what is done inside: a result of many layers comes as one."""
+        self._waiting += 1
+        try:
+            yield
+        finally:
+            self._waiting -= 1
+            self.look()
 
     def _update(self, layer: Any | None) -> None:
         # napari hands out a layer in a new wrapper each time: equal, but not the same.

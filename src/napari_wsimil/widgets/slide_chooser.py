@@ -8,6 +8,7 @@ from qtpy.QtCore import QSignalBlocker, Signal  # type: ignore[attr-defined]
 from qtpy.QtWidgets import QDoubleSpinBox, QFileDialog, QHBoxLayout, QLabel, QToolButton, QVBoxLayout, QWidget
 
 from napari_wsimil.errors import WsimilError
+from napari_wsimil.widgets.docks import open_dock
 from napari_wsimil.widgets.parts import colour_as_error, follow, form, narrow_combo, say, text_label
 from napari_wsimil.widgets.slide_layer import facts, is_slide, set_mpp
 from napari_wsimil.widgets.words import mpp_text
@@ -40,7 +41,12 @@ class SlideChooser(QWidget):
         self.combo = narrow_combo("slide")
         self.open_button = QToolButton()
         self.open_button.setText("Open…")
+        self.open_button.setObjectName("open")
         self.open_button.setToolTip("Open a whole-slide image")
+        self.many_button = QToolButton()
+        self.many_button.setObjectName("many")
+        self.many_button.setText("Many…")
+        self.many_button.setToolTip("A table of many slides, from a folder or a list, to predict and to sort")
         self.size_label = QLabel()
         self.size_label.setObjectName("pixel_size")
         self.edit_button = QToolButton()
@@ -54,6 +60,7 @@ class SlideChooser(QWidget):
         self._lay_out()
         self.combo.currentIndexChanged.connect(self._show)
         self.open_button.clicked.connect(lambda: ask_for_slide(self, viewer))
+        self.many_button.clicked.connect(lambda: open_dock(viewer, "Slides"))
         self.edit_button.toggled.connect(self._edit)
         self.mpp_field.valueChanged.connect(self._typed)
         for event in (viewer.layers.events.inserted, viewer.layers.events.removed, viewer.layers.events.renamed):
@@ -82,6 +89,7 @@ class SlideChooser(QWidget):
         first = QHBoxLayout()
         first.addWidget(self.combo, 1)
         first.addWidget(self.open_button)
+        first.addWidget(self.many_button)
         row = QHBoxLayout()
         row.addWidget(self.size_label, 1)
         row.addWidget(self.mpp_field, 1)

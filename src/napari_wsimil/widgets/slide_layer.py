@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 KEY = "wsimil"
 """Where this plugin keeps its own facts in `layer.metadata`."""
 
+ANNOTATIONS = "annotations"
+"""The kind of a layer that holds what was drawn on a slide."""
+
 
 def facts(layer: Any) -> dict[str, Any]:
     """What this plugin noted on a layer; empty for layers of others."""

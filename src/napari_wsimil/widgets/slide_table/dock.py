@@ -1,21 +1,359 @@
-"""The dock "Slides": many slides."""
+"""The dock "Slides": many slides of a folder or a manifest, predicted in the background, opened by a click."""
 
 from __future__ import annotations
 
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from qtpy.QtWidgets import QWidget
+from napari.utils.notifications import Notification, notification_manager
+from qtpy.QtCore import QSize, Qt, QUrl, Signal  # type: ignore[attr-defined]
+from qtpy.QtGui import QDesktopServices, QKeySequence, QShortcut  # type: ignore[attr-defined]
+from qtpy.QtWidgets import QLabel, QSizePolicy, QStackedWidget, QWidget
 
+from napari_wsimil.cohorts.folder import REPORT
+from napari_wsimil.cohorts.labels import save_labels
+from napari_wsimil.cohorts.overview import as_text
+from napari_wsimil.errors import WsimilError
 from napari_wsimil.widgets.docks import settle
+from napari_wsimil.widgets.job import Failure
+from napari_wsimil.widgets.parts import colour_as_error, follow, say, text_label
+from napari_wsimil.widgets.property_table import copy_text
 from napari_wsimil.widgets.session import session_of
+from napari_wsimil.widgets.slide_table.asking import ask_folder, ask_manifest, ask_where_labels, sure_to_lose_labels
+from napari_wsimil.widgets.slide_table.controls import Controls, ProgressLine, column
+from napari_wsimil.widgets.slide_table.listing import SlideList
+from napari_wsimil.widgets.slide_table.model import SlideTableModel
+from napari_wsimil.widgets.slide_table.opening import SlideOpener
+from napari_wsimil.widgets.slide_table.pace import Pace
+from napari_wsimil.widgets.slide_table.pictures import SlidePictures
+from napari_wsimil.widgets.slide_table.recipe import predicting_slides
+from napari_wsimil.widgets.slide_table.run import CohortJob, CohortWish
+from napari_wsimil.widgets.slide_table.search import Found, SlideSearch
+from napari_wsimil.widgets.slide_table.settings import run_settings
+from napari_wsimil.widgets.slide_table.table import SlideView
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from napari_wsimil.cohorts import CohortEvent
+    from napari_wsimil.cohorts.overview import SlideRow
+    from napari_wsimil.widgets.slide_table.search import Source
+
+NOTHING = "Drop a folder of slides, or a manifest (CSV), here; or press Open folder… or Open manifest…"
+FILTERED = "No slide passes the filter."
 
 
 class SlideTable(QWidget):
-    """Not built yet."""
+    """A table of many slides.
+
+    Signals
+    -------
+    listed
+        Slides were found and are shown.
+    ended
+        A run came to its end; carries the `CohortResult`, a `Failure`, or None after Cancel.
+    """
+
+    listed = Signal()
+    ended = Signal(object)
 
     # napari hands over its viewer by this name; it can't read an annotation that is a string.
     def __init__(self, napari_viewer: Any) -> None:
         super().__init__()
         self._viewer = napari_viewer
         self._session = session_of(napari_viewer)
+        self._found: Found | None = None
+        self._job: CohortJob | None = None
+        self._wish: CohortWish | None = None
+        self._pace = Pace(0)
+        self._recipe_only: list[str] | None = None
+        self.slides = SlideList()
+        self.pictures = SlidePictures(self)
+        self.model = SlideTableModel(self.slides, self.pictures)
+        self.view = SlideView(self.slides, self.model)
+        self.controls = Controls()
+        self.progress = ProgressLine()
+        self.message = text_label()
+        self.hint = QLabel(NOTHING)
+        self.opener = SlideOpener(napari_viewer, self._session, self)
+        self.search = SlideSearch(self)
+        self._lay_out()
+        self._connect()
+        self._follow_state()
         settle(self, "Slides")
+
+    @property
+    def running(self) -> bool:
+        """Whether slides are being predicted."""
+        return self._job is not None
+
+    @property
+    def results(self) -> Path | None:
+        """Folder of the predictions; None while no slides are shown."""
+        return None if self._found is None else self._found.results
+
+    def sizeHint(self) -> QSize:
+        """Room for a few slides."""
+        return QSize(900, 260)
+
+    def open(self, source: Source, results: Path | None = None) -> None:
+        """List the slides of a folder, a manifest or a list, or these slides; what is done of them is found in `results`.
+
+        Without `results` that is the folder "predictions" beside the slides.
+        """
+        if self.running:
+            self._complain("Slides are being predicted; cancel that first, or wait for its end.")
+            return
+        if self.slides.relabelled and self._found is not None and source != self._found.source:
+            sure_to_lose_labels(self, lambda: self._look_for(source, results))
+        else:
+            self._look_for(source, results)
+
+    def predict_all(self) -> None:
+        """Predict all slides that are not done and did not fail."""
+        self._predict(self.slides.of_status("not predicted"), everything=True)
+
+    def predict_selected(self) -> None:
+        """Predict the selected slides; those that are done with these settings stay as they are."""
+        self._predict([row for row in self.view.selected_rows() if row.status != "done"])
+
+    def retry_failed(self) -> None:
+        """Try again what failed."""
+        self._predict(self.slides.of_status("failed"))
+
+    def cancel(self) -> None:
+        """Stop soon; nothing is lost."""
+        self.search.stop()
+        if self._job is not None:
+            self._job.cancel()
+            self.controls.cancel_button.setEnabled(False)
+        self.progress.tell("Stopping" if self.running else "Stopped.")
+        self._follow_state()
+
+    def choose_results(self, folder: str | Path) -> None:
+        """Keep predictions in another folder; what it holds of these slides is shown."""
+        if self._found is not None and not self.running:
+            self._look_for(self._found.source, Path(folder).absolute())
+
+    def save_labels(self, path: str) -> None:
+        """Save slides and labels as a manifest."""
+        if self._found is None:
+            return
+        try:
+            written = save_labels(self.slides.rows, path, manifest=self._found.manifest)
+        except WsimilError as error:
+            self._complain(str(error))
+            return
+        self.slides.relabelled = False
+        self._complain("")
+        self.progress.tell(f"Saved {written.name}")
+        self._follow_state()
+
+    def dragEnterEvent(self, event: Any) -> None:
+        """Files and folders are welcome."""
+        if event.mimeData().hasUrls():
+            event.acceptProposedAction()
+
+    def dropEvent(self, event: Any) -> None:
+        """List what was dropped."""
+        paths = tuple(Path(url.toLocalFile()) for url in event.mimeData().urls() if url.isLocalFile())
+        if paths:
+            event.acceptProposedAction()
+            self.open(paths[0] if len(paths) == 1 else paths)
+
+    def _look_for(self, source: Source, results: Path | None) -> None:
+        self._complain("")
+        self.progress.tell("Looking for slides")
+        self.search.start(source, results)
+        self._follow_state()
+
+    def _take_found(self, found: Found) -> None:
+        labels = {}
+        if self._found is not None and self._found.source == found.source:
+            labels = {row.path: row.label for row in self.slides.rows} if self.slides.relabelled else {}
+        self._found = found
+        self.model.refilled(lambda: self.slides.fill(found.rows))
+        for at, row in enumerate(self.slides.rows):
+            if row.path in labels:
+                self.slides.label([at], labels[row.path] or "")
+        self.view.fit_columns()
+        self._tell_counts()
+        self._follow_state()
+        self.listed.emit()
+
+    def _not_found(self, sentence: str) -> None:
+        self._tell_counts()
+        self._complain(sentence)
+        self._follow_state()
+
+    def _predict(self, rows: Sequence[SlideRow], *, everything: bool = False) -> None:
+        found = self._found
+        if found is None or self.running or not rows:
+            return
+        if not found.writable:
+            ask_folder(self, f"{found.results} can't be written; choose a folder for the predictions", self.choose_results)
+            return
+        try:
+            settings = run_settings(self._viewer)
+        except WsimilError as error:
+            self._complain(str(error))
+            return
+        names = [row.name for row in rows]
+        self._recipe_only = None if everything and not self.slides.of_status("failed") else names
+        self._complain("")
+        self.slides.expect(names)
+        self.model.changed(range(len(self.slides.rows)))
+        self._wish = CohortWish([row.slide for row in self.slides.rows], names, found.results, settings)
+        self._pace = Pace(len(names))
+        self.progress.show_pace(self._pace)
+        self._job = CohortJob(self._wish, self._take_events, self._end, self)
+        self._follow_state()
+
+    def _take_events(self, events: Sequence[CohortEvent]) -> None:
+        if self._wish is None or not events:
+            return
+        changed = {self.slides.take(event, self._wish.results) for event in events}
+        for event in events:
+            self._pace.take(event)
+        if any(event.kind in ("done", "failed") for event in events):
+            self.model.rearranged(self.slides.arrange)
+            self._follow_state()
+        self.model.changed(at for at in changed if at is not None)
+        if self.controls.cancel_button.isEnabled():
+            self.progress.show_pace(self._pace)
+
+    def _end(self, outcome: Any) -> None:
+        """Take the end of a run, on the GUI thread."""
+        wish, self._job = self._wish, None
+        self.model.rearranged(self.slides.settle)
+        self.model.changed(range(len(self.slides.rows)))
+        self._tell_counts("Stopped. " if outcome is None else "")
+        if isinstance(outcome, Failure):
+            self._complain(outcome.sentence)
+            if outcome.error is not None:
+                notification_manager.dispatch(Notification.from_exception(outcome.error))
+        elif outcome is not None and wish is not None and self._found is not None:
+            only, store = self._recipe_only, wish.settings.store
+            count = len(wish.only)
+            self._session.did(predicting_slides(self._found.source, wish.results, wish.settings, count, only=only, store=store))
+        self._follow_state()
+        self.ended.emit(outcome)
+
+    def _tell_counts(self, before: str = "") -> None:
+        if self._found is None:
+            self.progress.tell("")
+            return
+        counts = [(len(self.slides.of_status(status)), status) for status in ("done", "failed")]
+        parts = [f"{len(self.slides.rows):,} slides", *(f"{count:,} {status}" for count, status in counts if count)]
+        self.progress.tell(f"{before}{' · '.join(parts)} · predictions in {self._found.results}")
+
+    def _open_row(self, row: SlideRow) -> None:
+        self._complain("")
+        self.opener.close_before = self.controls.more.close_before.isChecked()
+        self.opener.open(row)
+
+    def _filter(self, _: Any = None) -> None:
+        text, wrong = self.controls.filter_field.text(), self.controls.wrong_box.isChecked()
+        self.model.rearranged(lambda: self.slides.filter(text, wrong=wrong))
+        self._follow_state()
+
+    def _open_report(self) -> None:
+        if self._found is not None:
+            QDesktopServices.openUrl(QUrl.fromLocalFile(str(self._found.results / REPORT)))
+
+    def _copy(self, rows: Sequence[SlideRow]) -> None:
+        if rows:
+            copy_text(as_text(rows))
+
+    def _complain(self, sentence: str) -> None:
+        say(self.message, sentence)
+
+    def _colour(self, _: Any = None) -> None:
+        colour_as_error(self.message, self._viewer.theme)
+
+    def _lay_out(self) -> None:
+        self.setAcceptDrops(True)
+        self.message.setObjectName("message")
+        self.hint.setObjectName("hint")
+        self.hint.setAlignment(Qt.AlignmentFlag.AlignCenter)
+        self.hint.setWordWrap(True)
+        self._middle = QStackedWidget()
+        self._middle.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Expanding)
+        self._middle.addWidget(self.hint)
+        self._middle.addWidget(self.view)
+        column(self, self.controls, self._middle, self.message, self.progress)
+        say(self.message, "")
+
+    def _connect(self) -> None:
+        controls, more = self.controls, self.controls.more
+        controls.open_button.clicked.connect(lambda: ask_folder(self, "Open a folder of slides", self._open_path))
+        controls.manifest_button.clicked.connect(lambda: ask_manifest(self, self._open_path))
+        controls.predict_button.clicked.connect(self.predict_all)
+        controls.selected_button.clicked.connect(self.predict_selected)
+        controls.retry_button.clicked.connect(self.retry_failed)
+        controls.cancel_button.clicked.connect(self.cancel)
+        controls.report_button.clicked.connect(self._open_report)
+        controls.uncertain_button.clicked.connect(self.view.most_uncertain_first)
+        controls.filter_field.textChanged.connect(self._filter)
+        controls.wrong_box.toggled.connect(self._filter)
+        more.results.triggered.connect(lambda: ask_folder(self, "Folder of the predictions", self.choose_results))
+        more.copy.triggered.connect(lambda: self._copy([self.slides.rows[at] for at in self.slides.shown]))
+        more.labels.triggered.connect(self._ask_where_labels)
+        self.view.open_asked.connect(self._open_row)
+        self.view.predict_asked.connect(self.predict_selected)
+        chosen: Any = self.view.selectionModel()
+        chosen.selectionChanged.connect(self._follow_state)
+        copy = QShortcut(QKeySequence(QKeySequence.StandardKey.Copy), self.view)
+        copy.setContext(Qt.ShortcutContext.WidgetShortcut)
+        copy.activated.connect(lambda: self._copy(self.view.selected_rows()))
+        self.model.labelled.connect(self._relabelled)
+        self.search.told.connect(lambda count: self.progress.tell(f"Looking for slides: {count:,} found"))
+        self.search.found.connect(self._take_found)
+        self.search.refused.connect(self._not_found)
+        self.opener.refused.connect(self._complain)
+        follow(self._viewer.events.theme, self._colour, self)
+        self._colour()
+
+    def _open_path(self, path: str) -> None:
+        self.open(Path(path))
+
+    def _ask_where_labels(self) -> None:
+        if self._found is not None:
+            beside = self._found.manifest or self.slides.rows[0].path
+            ask_where_labels(self, str(beside.parent), self.save_labels)
+
+    def _relabelled(self) -> None:
+        self.view.fit_columns()
+        self._follow_state()
+
+    def _follow_state(self, *_: Any) -> None:
+        """What can be pressed now."""
+        controls, busy = self.controls, self.running or self.search.running
+        some, listed = self.view.selected_rows(), bool(self.slides.rows)
+        for part in (controls.open_button, controls.manifest_button, controls.more.results):
+            part.setEnabled(not self.running)
+        controls.more.results.setEnabled(listed and not busy)
+        left, failed = (len(self.slides.of_status(status)) for status in ("not predicted", "failed"))
+        for button, count, tip in (
+            (controls.predict_button, left, f"Predict the {left:,} slides that are not predicted yet"),
+            (
+                controls.selected_button,
+                len(some),
+                f"Predict the {len(some):,} selected slides" if some else "Select slides first",
+            ),
+            (controls.retry_button, failed, f"Try the {failed:,} slides again that failed"),
+        ):
+            button.setEnabled(bool(count) and not busy)
+            button.setToolTip(f"{tip}, with the model and the options of the dock Slide analysis" if count else tip)
+        controls.cancel_button.setEnabled(busy)
+        for part in (
+            controls.filter_field,
+            controls.wrong_box,
+            controls.uncertain_button,
+            controls.more.copy,
+            controls.more.labels,
+        ):
+            part.setEnabled(listed)
+        controls.report_button.setEnabled(self._found is not None and (self._found.results / REPORT).is_file())
+        self._middle.setCurrentWidget(self.view if self.slides.shown else self.hint)
+        self.hint.setText(FILTERED if listed else NOTHING)

@@ -1,0 +1,58 @@
+"""What the dock asks the user: dialogs that do not stop the window."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from qtpy.QtWidgets import QFileDialog, QMessageBox, QWidget
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    Taken = Callable[[str], object]
+
+
+def ask_folder(parent: QWidget, title: str, take: Taken) -> None:
+    """Ask for a folder."""
+    dialog = _dialog(parent, title, take)
+    dialog.setFileMode(QFileDialog.FileMode.Directory)
+    dialog.setOption(QFileDialog.Option.ShowDirsOnly)
+    dialog.open()
+
+
+def ask_manifest(parent: QWidget, take: Taken) -> None:
+    """Ask for a table, or a list, of slides."""
+    dialog = _dialog(parent, "Open a manifest or a list of slides", take)
+    dialog.setFileMode(QFileDialog.FileMode.ExistingFile)
+    dialog.setNameFilters(["Manifests and lists (*.csv *.tsv *.txt)", "All files (*)"])
+    dialog.open()
+
+
+def ask_where_labels(parent: QWidget, beside: str, take: Taken) -> None:
+    """Ask where to save labels."""
+    dialog = _dialog(parent, "Save slides and labels", take)
+    dialog.setAcceptMode(QFileDialog.AcceptMode.AcceptSave)
+    dialog.setNameFilters(["Manifests (*.csv)"])
+    dialog.setDefaultSuffix("csv")
+    dialog.setDirectory(beside)
+    dialog.selectFile("labels.csv")
+    dialog.open()
+
+
+def sure_to_lose_labels(parent: QWidget, go_on: Callable[[], object]) -> None:
+    """Ask whether labels that were not saved may be lost."""
+    box = QMessageBox(QMessageBox.Icon.Question, "Slides", "Labels were changed and not saved.", parent=parent)
+    box.setInformativeText("Opening other slides loses them; save them first under More, Save labels….")
+    box.addButton(QMessageBox.StandardButton.Cancel)
+    lose: Any = box.addButton("Lose labels", QMessageBox.ButtonRole.DestructiveRole)
+    lose.clicked.connect(go_on)
+    box.finished.connect(box.deleteLater)
+    box.open()
+
+
+def _dialog(parent: QWidget, title: str, take: Taken) -> QFileDialog:
+    dialog = QFileDialog(parent, title)
+    dialog.setOption(QFileDialog.Option.DontUseNativeDialog)
+    dialog.fileSelected.connect(take)
+    dialog.finished.connect(dialog.deleteLater)
+    return dialog

@@ -1,0 +1,192 @@
+"""The view of the table: keys, clicks, its menu, and the list of labels to choose from."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from qtpy.QtCore import QModelIndex, QPoint, QSize, Qt, Signal  # type: ignore[attr-defined]
+from qtpy.QtGui import QKeySequence, QShortcut  # type: ignore[attr-defined]
+from qtpy.QtWidgets import (
+    QAbstractItemView,
+    QComboBox,
+    QHeaderView,
+    QInputDialog,
+    QMenu,
+    QStyledItemDelegate,
+    QTableView,
+    QWidget,
+)
+
+from napari_wsimil.widgets.slide_table.model import AGREES, COLUMNS, LABEL, NAME, PATIENT, PICTURE, SlideTableModel
+from napari_wsimil.widgets.slide_table.pictures import HEIGHT, WIDTH
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from napari_wsimil.cohorts.overview import SlideRow
+    from napari_wsimil.widgets.slide_table.listing import SlideList
+
+UNCERTAINTY = next(number for number, column in enumerate(COLUMNS) if column.sort == "uncertainty")
+
+
+class LabelEditor(QStyledItemDelegate):
+    """A box to type a label in, or to choose one that is known.
+
+    Parameters
+    ----------
+    known
+        Gives the labels to offer.
+    """
+
+    def __init__(self, parent: QWidget, known: Callable[[], list[str]]) -> None:
+        super().__init__(parent)
+        self._known = known
+
+    def createEditor(self, parent: QWidget | None, _option: Any, index: QModelIndex) -> QWidget:
+        """The box."""
+        combo = QComboBox(parent)
+        combo.setEditable(True)
+        combo.addItems(self._known())
+        combo.setAccessibleName("Label")
+        return combo
+
+    def setEditorData(self, editor: QWidget | None, index: QModelIndex) -> None:
+        """Begin with the label that is there."""
+        if isinstance(editor, QComboBox):
+            editor.setCurrentText(str(index.data(Qt.ItemDataRole.EditRole) or ""))
+
+    def setModelData(self, editor: QWidget | None, model: Any, index: QModelIndex) -> None:
+        """Take what was typed or chosen."""
+        if isinstance(editor, QComboBox):
+            model.setData(index, editor.currentText())
+
+
+class SlideView(QTableView):
+    """The table; a click selects, a double-click or Enter opens.
+
+    Signals
+    -------
+    open_asked
+        A `SlideRow`.
+    predict_asked
+        The selected slides are to be predicted.
+    """
+
+    open_asked = Signal(object)
+    predict_asked = Signal()
+
+    def __init__(self, slides: SlideList, model: SlideTableModel) -> None:
+        super().__init__()
+        self._slides, self._table = slides, model
+        self.setObjectName("slides")
+        self.setAccessibleName("Slides")
+        self.setModel(model)
+        self.setItemDelegateForColumn(LABEL, LabelEditor(self, slides.classes))
+        self._look()
+        self._size_columns()
+        self.doubleClicked.connect(lambda index: self.open_asked.emit(model.row(index)))
+        for key in (Qt.Key.Key_Return, Qt.Key.Key_Enter):
+            shortcut = QShortcut(QKeySequence(key), self)
+            shortcut.setContext(Qt.ShortcutContext.WidgetShortcut)
+            shortcut.activated.connect(self.open_current)
+        self.setContextMenuPolicy(Qt.ContextMenuPolicy.CustomContextMenu)
+        self.customContextMenuRequested.connect(lambda at: self.menu().popup(self._corner(at)))
+
+    def selected(self) -> list[int]:
+        """Indices in the list of the selected slides, in the order that is shown."""
+        chosen: Any = self.selectionModel()
+        return [self._slides.shown[index.row()] for index in sorted(chosen.selectedRows(), key=QModelIndex.row)]
+
+    def selected_rows(self) -> list[SlideRow]:
+        """The selected slides, in the order that is shown."""
+        return [self._slides.rows[at] for at in self.selected()]
+
+    def open_current(self) -> None:
+        """Open the slide that the keyboard is at."""
+        index = self.currentIndex()
+        if index.isValid():
+            self.open_asked.emit(self._table.row(index))
+
+    def most_uncertain_first(self) -> None:
+        """Sort by uncertainty, and go to the top."""
+        self.sortByColumn(UNCERTAINTY, Qt.SortOrder.DescendingOrder)
+        self.scrollToTop()
+
+    def fit_columns(self) -> None:
+        """Show the columns that something is known for."""
+        rows = self._slides.rows
+        self.setColumnHidden(PATIENT, not any(row.patient for row in rows))
+        self.setColumnHidden(AGREES, not any(row.label for row in rows))
+
+    def label_selected(self, label: str) -> None:
+        """Give the selected slides a label."""
+        self._table.label(self.selected(), label)
+
+    def menu(self) -> QMenu:
+        """What can be done with the selected slides."""
+        menu = QMenu(self)
+        menu.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+        some = bool(self.selected())
+        for text, act in (("Open", self.open_current), ("Predict selected", self.predict_asked.emit)):
+            action: Any = menu.addAction(text, act)
+            action.setEnabled(some)
+        labels: Any = menu.addMenu("Label")
+        labels.setEnabled(some)
+        for name in self._slides.classes():
+            labels.addAction(name.replace("&", "&&"), lambda name=name: self.label_selected(name))
+        labels.addSeparator()
+        labels.addAction("Other…", self._ask_label)
+        labels.addAction("None", lambda: self.label_selected(""))
+        return menu
+
+    def sizeHint(self) -> QSize:
+        """Room for a few slides."""
+        return QSize(640, 4 * (HEIGHT + 4))
+
+    def minimumSizeHint(self) -> QSize:
+        """The header, and one slide."""
+        return QSize(200, 2 * (HEIGHT + 4))
+
+    def _corner(self, at: QPoint) -> QPoint:
+        inside: Any = self.viewport()
+        place: QPoint = inside.mapToGlobal(at)
+        return place
+
+    def _ask_label(self) -> None:
+        dialog = QInputDialog(self)
+        dialog.setWindowTitle("Label")
+        dialog.setLabelText("Label of the selected slides")
+        dialog.setComboBoxItems(self._slides.classes())
+        dialog.setComboBoxEditable(True)
+        dialog.textValueSelected.connect(self.label_selected)
+        dialog.finished.connect(dialog.deleteLater)
+        dialog.open()
+
+    def _look(self) -> None:
+        self.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
+        self.setEditTriggers(QAbstractItemView.EditTrigger.EditKeyPressed)
+        self.setVerticalScrollMode(QAbstractItemView.ScrollMode.ScrollPerPixel)
+        self.setHorizontalScrollMode(QAbstractItemView.ScrollMode.ScrollPerPixel)
+        self.setTextElideMode(Qt.TextElideMode.ElideMiddle)
+        self.setWordWrap(False)
+        self.setShowGrid(False)
+        self.setTabKeyNavigation(False)
+        self.setIconSize(QSize(WIDTH, HEIGHT))
+        self.setCornerButtonEnabled(False)
+        rows: Any = self.verticalHeader()
+        rows.hide()
+        rows.setSectionResizeMode(QHeaderView.ResizeMode.Fixed)
+        rows.setDefaultSectionSize(HEIGHT + 4)
+
+    def _size_columns(self) -> None:
+        header: Any = self.horizontalHeader()
+        header.setHighlightSections(False)
+        header.setMinimumSectionSize(WIDTH)
+        header.setSortIndicator(-1, Qt.SortOrder.AscendingOrder)
+        header.setSortIndicatorClearable(True)
+        self.setSortingEnabled(True)
+        for number, column in enumerate(COLUMNS):
+            header.resizeSection(number, column.width)
+        header.setSectionResizeMode(PICTURE, QHeaderView.ResizeMode.Fixed)
+        header.setSectionResizeMode(NAME, QHeaderView.ResizeMode.Stretch)
+        header.setDefaultAlignment(Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter)
