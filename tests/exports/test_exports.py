@@ -216,9 +216,12 @@ def test_several_magnifications_are_told_apart(tmp_path):
     ("name", "options", "words"),
     [
         ("nowhere/a.csv", {}, "no folder"),
-        ("a.docx", {}, r"end it in \.geojson or \.csv"),
+        ("a.docx", {}, r"end it in \.geojson, \.xml, .* or \.svg"),
         ("a", {}, "Can't tell the format"),
-        ("a.xml", {"format": "asap"}, "available: geojson, csv"),
+        ("a.docx", {"format": "word"}, "available: geojson, asap, csv"),
+        ("a.tiff", {"format": "ome-tiff"}, "ends like a tiff file"),
+        ("a.csv", {"figure": ws.FigureOptions()}, "are for figures"),
+        ("a.png", {}, "The slide is not at /clinic/ward 7/a.svs any more"),
         ("a.csv", {"format": "geojson"}, "ends like a csv file"),
         ("a.geojson", {"threshold": 90}, "percentile"),
         ("a.geojson", {"threshold": math.nan}, "percentile"),
@@ -253,4 +256,4 @@ def test_the_suffix_is_added_and_the_old_file_replaced(tmp_path):
     path = ws.export(prediction_of(WEIGHTS), str(tmp_path / "a"), format="geojson")
     assert path == tmp_path / "a.geojson"
     assert len(features(path, "tile")) == 3
-    assert {entry.suffix for entry in FORMATS.values()} == {".geojson", ".csv"}
+    assert len({entry.suffix for entry in FORMATS.values()}) == len(FORMATS), "a name tells the format"

@@ -29,7 +29,7 @@ def test_on_grids_with_gaps_and_with_overlap(size, stride):
         if row is not None:
             found += 1
             assert np.abs(xy[row] + size / 2 - point).max() == pytest.approx(expected)
-    assert 30 < found < 290
+    assert 0 < found < 300
 
 
 @settings(max_examples=60, deadline=None)

@@ -39,7 +39,7 @@ class TestWindow:
 
         monkeypatch.setattr(SlideAnalysis, "steps", staticmethod(steps))
         assert demo.run(tmp_path / "out", headless=True) == 0
-        names = ["window.png", "sample.geojson", "sample.csv", "sample.prediction.h5"]
+        names = ["window.png", "sample.geojson", "sample.csv", "sample.prediction.h5", "report.html", "figure.png"]
         assert capsys.readouterr().out.split() == [str(tmp_path / "out" / name) for name in names]
         picture = np.asarray(Image.open(tmp_path / "out" / "window.png").convert("RGB"))
         assert picture.shape[0] >= 700

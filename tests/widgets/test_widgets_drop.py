@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from napari.components import ViewerModel
+from napari.settings import get_settings
 from qtpy.QtCore import QMimeData, QPointF, Qt, QUrl
 from qtpy.QtGui import QDragEnterEvent, QDropEvent
 from qtpy.QtOpenGLWidgets import QOpenGLWidget
@@ -65,7 +66,9 @@ def test_without_a_window(package, told):
 
 
 @pytest.mark.gui
-def test_packages_and_predictions(make_napari_viewer_proxy, package, broken, sample, made_up, tmp_path, told, qtbot):
+def test_packages_and_predictions(
+    make_napari_viewer_proxy, package, broken, sample, made_up, told, qtbot, tmp_path, monkeypatch
+):
     viewer = make_napari_viewer_proxy(show=True)
     drop(viewer, Path(package) / "model.json")
     dock = next(widget for widget in QApplication.allWidgets() if isinstance(widget, SlideAnalysis))
@@ -80,6 +83,8 @@ def test_packages_and_predictions(make_napari_viewer_proxy, package, broken, sam
     assert len(viewer.layers) == 0
     with ws.open_slide(sample) as slide:
         saved = made_up(slide).save(tmp_path / "mine.prediction.h5")
+    # napari asks which reader to use where it has more than one; this user has said it once
+    monkeypatch.setitem(get_settings().plugins.extension2reader, "*.prediction.h5", "napari-wsimil")
     drop(viewer, saved)
     qtbot.waitUntil(lambda: dock.prediction is not None, timeout=10_000)
     assert facts(viewer.layers[0])["kind"] == "slide"

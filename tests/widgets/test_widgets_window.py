@@ -166,8 +166,8 @@ def test_export_from_the_dock(window, sample, made_up, qtbot, tmp_path, suffix):
     dialog.selectFile(str(tmp_path / f"mine{suffix}"))
     dialog.accept()
     target = tmp_path / f"mine{suffix}"
-    qtbot.waitUntil(target.exists, timeout=3000)
-    assert w.dock.progress.label.text() == f"Saved mine{suffix}"
+    qtbot.waitUntil(lambda: w.dock.progress.label.text() == f"Saved mine{suffix}", timeout=10_000)
+    assert target.exists()
     if suffix == ".geojson":
         assert len(json.loads(target.read_text())["features"]) >= 10
     if suffix == ".prediction.h5":
@@ -181,7 +181,7 @@ def test_export_from_the_dock(window, sample, made_up, qtbot, tmp_path, suffix):
         assert w.dock.result.isVisible()
 
 
-def test_the_options_choose_what_a_geojson_holds(window, sample, made_up, tmp_path):
+def test_the_options_choose_what_a_geojson_holds(window, sample, made_up, tmp_path, qtbot):
     w = window()
     w.open(sample)
     w.dock.steps = quick(made_up)
@@ -192,20 +192,22 @@ def test_the_options_choose_what_a_geojson_holds(window, sample, made_up, tmp_pa
         w.dock.top.setValue(top)
         w.dock.share.setValue(share)
         w.dock.export(str(tmp_path / "chosen.geojson"))
+        qtbot.waitUntil(lambda: w.dock.progress.label.text() == "Saved chosen.geojson", timeout=5000)
+        w.dock.progress.tell("")
         features = json.loads((tmp_path / "chosen.geojson").read_text())["features"]
         kinds = [feature["properties"]["objectType"] for feature in features]
         counts.append((kinds.count("annotation"), kinds.count("tile")))
     assert counts == [(10, 15), (3, 6), (0, 30)]
 
 
-def test_an_export_that_fails_is_a_sentence_in_the_dock(window, sample, made_up, tmp_path):
+def test_an_export_that_fails_is_a_sentence_in_the_dock(window, sample, made_up, tmp_path, qtbot):
     w = window()
     w.open(sample)
     w.dock.steps = quick(made_up)
     w.press(w.dock.predict_button)
     w.wait_end()
     w.dock.export(str(tmp_path / "no" / "folder.csv"))
-    assert w.dock.message.isVisible()
+    qtbot.waitUntil(w.dock.message.isVisible, timeout=5000)
     assert "folder" in w.dock.message.text()
 
 

@@ -121,9 +121,9 @@ def _ranked(
     offered = rankings(prediction)
     chosen = next(filter(meant, offered), None)
     if offered and chosen is None:
-        asked = [by or "", f"of class {class_name}" if class_name else "", f"at {mpp:g} µm/px" if mpp else ""]
+        asked = [f"by {by}" if by else "", f"of class {class_name}" if class_name else "", f"at {mpp:g} µm/px" if mpp else ""]
         known = ", ".join(f"{one.label} ({one.by})" for one in offered)
-        raise PredictionError(f"This prediction has no ranking by {' '.join(filter(None, asked))}; it has {known}.")
+        raise PredictionError(f"This prediction has no ranking {' '.join(filter(None, asked))}; it has {known}.")
     return rank_patches(prediction, chosen, count=top, lowest=lowest, apart=not overlapping)
 
 

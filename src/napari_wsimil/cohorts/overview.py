@@ -7,7 +7,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
-from napari_wsimil.cohorts.folder import CohortFolder
+from pydantic import ValidationError
+
+from napari_wsimil.cohorts.folder import ABOUT, CohortFolder
 from napari_wsimil.cohorts.records import uncertainty
 from napari_wsimil.cohorts.request import Request
 from napari_wsimil.cohorts.slides import CohortSlide, find_slides, named_slides
@@ -71,7 +73,7 @@ class SlideRow:
 
     @property
     def agrees(self) -> bool | None:
-        """Whether the predicted class is the label, capitals aside; None without either, or where the model has no such class."""
+        """Whether the predicted class is the label, capitals aside; None without either, or if the model has no such class."""
         label = (self.label or "").casefold()
         if label not in (name.casefold() for name in self.probabilities):
             return None
@@ -155,7 +157,10 @@ def _request(folder: CohortFolder) -> Request | None:
     about = folder.about()
     if about is None:
         return None
-    request = Request.model_validate(about["request"])
+    try:
+        request = Request.model_validate(about["request"])
+    except ValidationError as error:
+        raise WsimilError(f"{folder.path / ABOUT} is damaged; choose another folder, or delete that file.") from error
     if request.task != "predict":
         raise WsimilError(f"{folder.path} holds features, not predictions; choose the folder of the predictions.")
     return request

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from napari_wsimil.annotations.classes import class_colour as class_colour
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -17,19 +19,6 @@ ANCHOR_COLOUR = "#3ddc84"
 ZOOM_COLOUR = "#ff9f1c"
 ZOOM_COLOURS = (ZOOM_COLOUR, "#56b4e9", "#f0e442")
 """Outlines of the most attended patches, of anchors, and of what a model zoomed into, from coarse to fine."""
-
-# QuPath's own colour for "Tumor", for both spellings, and a calm green for what needs no look.
-_TUMOUR = (200, 0, 0)
-_CALM = (150, 200, 150)
-_NAMED = {
-    "tumor": _TUMOUR,
-    "tumour": _TUMOUR,
-    "normal": _CALM,
-    "no tumor": _CALM,
-    "no tumour": _CALM,
-}
-# Okabe and Ito's palette, told apart by colour-blind people; without its black and the red-orange that looks like tumour.
-_PALETTE = ((0, 114, 178), (230, 159, 0), (0, 158, 115), (204, 121, 167), (86, 180, 233), (240, 228, 66))
 
 # matplotlib's maps at equal distances, less than 4 of 255 off between: matplotlib takes a third of a second to be imported.
 # Of inferno the part from 0.35 to 0.85: its darkest colours hide tissue, its palest can't be told from an empty slide.
@@ -58,11 +47,6 @@ def probability_colours() -> NDArray[np.float32]:
     table = _table(_VIRIDIS.split())
     table.setflags(write=False)
     return table
-
-
-def class_colour(name: str, index: int) -> tuple[int, int, int]:
-    """RGB, 0 to 255, of the class `name`, which stands at `index` among the model's classes."""
-    return _NAMED.get(name.strip().lower(), _PALETTE[index % len(_PALETTE)])
 
 
 def hex_colour(rgb: Sequence[int]) -> str:

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from scipy.spatial import cKDTree
 from scipy.stats import rankdata
 
+from napari_wsimil.inference.patch_index import PatchIndex
 from napari_wsimil.inference.prediction import PatchSet
 from napari_wsimil.patches.patch import Patch
 
@@ -132,7 +132,9 @@ class _Level:
         attention, instances, zoom = tables
         base: Any = next(table for table in tables if table is not None)
         self._mpp, self._xy, self._size = mpp, base.xy, float(base.size_level0)
-        self._tree = cKDTree(base.xy + self._size / 2) if len(base) else None
+        self._index = PatchIndex(base.xy, self._size)
+        self._order = np.lexsort((base.xy[:, 0], base.xy[:, 1]))
+        self._ys = base.xy[self._order, 1]
         self._attention = _beside(base.xy, attention)
         self._percentile = _percentiles(self._attention)
         self._zoom = _beside(base.xy, zoom)
@@ -143,17 +145,15 @@ class _Level:
 
     def row(self, x: float, y: float) -> int | None:
         """The patch over a point; where patches overlap, the one whose centre is nearest."""
-        if self._tree is None:
-            return None
-        distance, row = self._tree.query((x, y), p=np.inf)
-        return int(row) if distance <= self._size / 2 else None
+        return self._index.row(x, y)
 
     def rows_inside(self, patch: Patch) -> list[int]:
         """The patches whose centres lie in a patch, row by row."""
-        if self._tree is None:
-            return []
-        rows = self._tree.query_ball_point(patch.centre, patch.size_level0 / 2, p=np.inf)
-        return sorted(rows, key=lambda row: (self._xy[row, 1], self._xy[row, 0]))[:MOST_CHILDREN]
+        x0, y0, x1, y1 = (edge - self._size / 2 for edge in patch.box)
+        begin, end = np.searchsorted(self._ys, (y0, y1))
+        rows = self._order[begin:end]
+        inside = (self._xy[rows, 0] >= x0) & (self._xy[rows, 0] < x1)
+        return [int(row) for row in rows[inside][:MOST_CHILDREN]]
 
     def seen(self, row: int) -> SeenPatch:
         x, y = self._xy[row].tolist()

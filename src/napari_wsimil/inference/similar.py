@@ -114,17 +114,20 @@ def appearance(
 
     folder = default_store_folder() if store is None else store.folder if isinstance(store, FeatureStore) else Path(store)
     about = prediction.provenance
-    digests = about.get("patches", {}).get("digest", {})
-    known = {float(name): digest for name, digest in digests.items()}
-    for scale in sorted(known) if mpp is None else [mpp]:
+    patches = about.get("patches", {})
+    # digests are filed under rounded numbers
+    exact = {f"{known:g}": float(known) for known in patches.get("mpp", ())}
+    for name, digest in sorted(patches.get("digest", {}).items(), key=lambda item: float(item[0])):
+        if mpp is not None and name != f"{mpp:g}":
+            continue
         found = find_features(
             folder.expanduser(),
             str(about.get("slide", {}).get("fingerprint", "")),
             str(about.get("encoder", {}).get("digest", "")),
-            str(known.get(scale, "")),
+            str(digest),
         )
         if found is not None:
-            return Appearance(scale, found.xy, found.size_level0, _directions(found.features))
+            return Appearance(exact.get(name, float(name)), found.xy, found.size_level0, _directions(found.features))
     at = "" if mpp is None else f" at {mpp:g} µm/px"
     raise PredictionError(
         f"The features of this slide{at} are not kept in {folder}, so patches can't be compared; predict it again with “Keep "

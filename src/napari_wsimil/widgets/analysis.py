@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +22,8 @@ from qtpy.QtWidgets import (
 from napari_wsimil.errors import WsimilError
 from napari_wsimil.widgets.copying import CopyButton
 from napari_wsimil.widgets.docks import open_dock, settle
-from napari_wsimil.widgets.export_dialog import ask_where, save_as
+from napari_wsimil.widgets.export_dialog import ask_for_report, ask_where, chosen_for, save_as
+from napari_wsimil.widgets.figures import figure_dialog
 from napari_wsimil.widgets.job import Failure, Job, prediction_steps
 from napari_wsimil.widgets.kept_features import KeptFeatures
 from napari_wsimil.widgets.layers import TOP_REGIONS
@@ -34,13 +37,12 @@ from napari_wsimil.widgets.recipes import PREDICTION_SUFFIX, exporting, note_fil
 from napari_wsimil.widgets.result_panel import ResultPanel
 from napari_wsimil.widgets.results import show_prediction
 from napari_wsimil.widgets.run_options import RunOptions
+from napari_wsimil.widgets.saving import Saving
 from napari_wsimil.widgets.session import session_of
 from napari_wsimil.widgets.slide_chooser import SlideChooser
 from napari_wsimil.widgets.slide_view import watch
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from napari_wsimil.inference import Progress, SlidePrediction
     from napari_wsimil.widgets.job import Report
 
@@ -148,24 +150,25 @@ class SlideAnalysis(QWidget):
             self._live.end()
 
     def export(self, path: str) -> None:
-        """Save the chosen slide's prediction; the suffix of `path` chooses the format."""
-        if self.prediction is None:
+        """Save the chosen slide's prediction, in the background; the suffix of `path` chooses the format."""
+        prediction = self.prediction
+        if prediction is None:
             return
-        try:
-            written = save_as(self.prediction, path, threshold=self.threshold, top=self.top.value())
-        except WsimilError as error:
-            self._complain(str(error))
-        else:
-            say(self.message, "")
-            self.progress.tell(f"Saved {written.name}")
-            self._tell_export(written)
+        say(self.message, "")
+        self.progress.tell(f"Saving {Path(path).name}…")
+        chosen = {"threshold": self.threshold, "top": self.top.value()}
+        saving = Saving(partial(save_as, prediction, path, slide=self._session.slide, **chosen), self)
+        saving.ended.connect(partial(self._end_export, prediction, chosen))
 
-    def _tell_export(self, path: Path) -> None:
-        if self.prediction is not None:
-            chosen = {"threshold": self.threshold, "top": self.top.value()} if path.suffix == ".geojson" else {}
-            self._session.did(exporting(self.prediction, path, **chosen))
-            if path.name.endswith(PREDICTION_SUFFIX):
-                note_file(self.prediction, path)
+    def _end_export(self, prediction: SlidePrediction, chosen: dict[str, Any], outcome: Path | Failure) -> None:
+        if isinstance(outcome, Failure):
+            self.progress.tell("")
+            self._complain(outcome.sentence)
+            return
+        self.progress.tell(f"Saved {outcome.name}")
+        self._session.did(exporting(prediction, outcome, **chosen_for(outcome, chosen)))
+        if outcome.name.endswith(PREDICTION_SUFFIX):
+            note_file(prediction, outcome)
 
     def _name_parts(self) -> None:
         self.predict_button.setObjectName("predict")
@@ -229,6 +232,8 @@ class SlideAnalysis(QWidget):
         self.models.refused.connect(self._complain)
         self.result.closer.connect(lambda name: open_dock(self._viewer, name))
         self.result.export_button.clicked.connect(self._ask_where)
+        self.result.report_button.clicked.connect(self._ask_for_report)
+        self.result.figure_button.clicked.connect(lambda: figure_dialog(self, self._viewer, self._session))
         follow(self._viewer.layers.events.removed, self._stop_without_slide, self)
         follow(self._viewer.events.theme, self._colour, self)
         self._colour()
@@ -318,3 +323,8 @@ class SlideAnalysis(QWidget):
         slide = self.slides.slide
         if slide is not None:
             ask_where(self, slide.path, self.export)
+
+    def _ask_for_report(self) -> None:
+        slide = self.slides.slide
+        if slide is not None:
+            ask_for_report(self, slide.path, self.export)

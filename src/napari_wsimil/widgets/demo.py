@@ -28,7 +28,8 @@ def run(out: Path | None, headless: bool) -> int:
     Parameters
     ----------
     out
-        Folder for ``window.png``, ``sample.geojson``, ``sample.csv`` and ``sample.prediction.h5``; None writes no files.
+        Folder for ``window.png``, ``figure.png``, ``report.html``, ``sample.geojson``, ``sample.csv`` and
+        ``sample.prediction.h5``; None writes no files.
     headless
         End after the prediction, and do not leave the window open for the user.
 
@@ -126,7 +127,7 @@ def _predict_on_terminal(dock: SlideAnalysis) -> None:
 
 
 def _save(viewer: Any, dock: SlideAnalysis, out: Path) -> None:
-    """Write the screenshot and the three files, and tell the name of each."""
+    """Write the screenshot and the exports, and tell the name of each."""
     from napari_wsimil.widgets.export_dialog import save_as
 
     out.mkdir(parents=True, exist_ok=True)
@@ -135,7 +136,8 @@ def _save(viewer: Any, dock: SlideAnalysis, out: Path) -> None:
     viewer.window.screenshot(str(picture), flash=False, canvas_only=False)
     prediction = dock.prediction
     assert prediction is not None  # noqa: S101 - `predict_and_wait` raised otherwise
-    written = [picture] + [save_as(prediction, out / f"sample{suffix}") for suffix in (".geojson", ".csv", ".prediction.h5")]
+    names = ("sample.geojson", "sample.csv", "sample.prediction.h5", "report.html", "figure.png")
+    written = [picture] + [save_as(prediction, out / name) for name in names]
     for path in written:
         sys.stdout.write(f"{path}\n")
 

@@ -5,9 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import Qt, QTimer
-from qtpy.QtWidgets import QDockWidget, QMainWindow
+from qtpy.QtWidgets import QApplication, QDockWidget, QMainWindow
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from qtpy.QtCore import QSize
     from qtpy.QtWidgets import QWidget
 
 PLUGIN = "napari-wsimil"
@@ -32,7 +35,7 @@ _OURS = "wsimil"
 
 def open_dock(viewer: Any, name: str) -> Any:
     """Open a dock of this plugin by its name, or bring it to the front; returns the widget in it."""
-    dock, widget = viewer.window.add_plugin_dock_widget(PLUGIN, name)
+    dock, widget = viewer.window.add_plugin_dock_widget(PLUGIN, name, tabify=True)
     dock.show()
     dock.raise_()
     return widget
@@ -44,9 +47,11 @@ def settle(widget: QWidget, name: str) -> None:
     napari opens every dock on the right, one below the other, until none has the room it needs. A dock that the user moves
     later stays where it was put.
     """
+    windows = [window for window in QApplication.topLevelWidgets() if isinstance(window, QMainWindow)]
+    before = {id(window): window.size() for window in windows}
     soon = QTimer(widget)  # gone with the widget, should that be gone before
     soon.setSingleShot(True)
-    soon.timeout.connect(lambda: _settle(widget, name))
+    soon.timeout.connect(lambda: _settle(widget, name, before))
     soon.start(0)
 
 
@@ -58,7 +63,8 @@ def dock_around(widget: QWidget) -> QDockWidget | None:
     return parent
 
 
-def _settle(widget: QWidget, name: str) -> None:
+def _settle(widget: QWidget, name: str, before: Mapping[int, QSize]) -> None:
+    """Move the dock that a widget stands in; `before` is how large windows were."""
     dock = dock_around(widget)
     window = dock.parentWidget() if dock is not None else None
     if dock is None or not isinstance(window, QMainWindow):
@@ -76,3 +82,7 @@ def _settle(widget: QWidget, name: str) -> None:
     if others and not any(other in window.tabifiedDockWidgets(dock) for other in others):
         window.tabifyDockWidget(others[0], dock)
     dock.raise_()
+    # Where there was no room for one more dock below the others, Qt made the window larger, perhaps than the screen.
+    size = before.get(id(window))
+    if size is not None and window.size() != size and not (window.isMaximized() or window.isFullScreen()):
+        window.resize(size)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from napari.utils.notifications import show_error, show_warning
 
+from napari_wsimil.annotations import looks_like_annotations
 from napari_wsimil.errors import WsimilError
 from napari_wsimil.slides import whole_slide
 from napari_wsimil.slides.backends.czi import is_brightfield, is_czi
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
 SCANNER_SUFFIXES = frozenset({".svs", ".ndpi", ".mrxs", ".scn", ".bif", ".vms", ".vmu", ".svslide", ".qptiff"})
 PREDICTION_SUFFIX = ".prediction.h5"
+ANNOTATION_SUFFIXES = (".geojson", ".xml")
 WSI_STORAGE_CLASS = b"1.2.840.10008.5.1.4.1.1.77.1.6"
 """DICOM's "VL Whole Slide Microscopy Image Storage", as it stands in the head of every file of a slide."""
 
@@ -41,6 +43,8 @@ def get_reader(path: str | list[str]) -> Reader | None:
     if isinstance(path, list):
         return None
     file = Path(path)
+    if file.name.lower().endswith(ANNOTATION_SUFFIXES):
+        return read_regions if looks_like_annotations(file) else None
     if file.name.lower().endswith(PREDICTION_SUFFIX):
         return read_prediction
     if package_of(file) is not None:
@@ -137,6 +141,21 @@ def read_package(path: str) -> list[LayerData]:
         show_warning(f"{Path(path).name} is a model, no picture; open it in a window, where it can be chosen.")
     else:
         choose_package(viewer, folder)
+    return NOTHING
+
+
+def read_regions(path: str) -> list[LayerData]:
+    """Regions drawn in QuPath or ASAP, put on the open slide by the dock "Annotate"."""
+    from napari import current_viewer
+
+    from napari_wsimil.widgets.docks import open_dock
+    from napari_wsimil.widgets.session import session_of
+
+    viewer = current_viewer()
+    if viewer is None or session_of(viewer).slide is None:
+        show_error(f"{Path(path).name} holds regions of a slide; open that slide first, then drop the file again.")
+    else:
+        open_dock(viewer, "Annotate").open_file(path)
     return NOTHING
 
 

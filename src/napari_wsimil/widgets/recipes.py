@@ -111,7 +111,7 @@ def predicting(prediction: SlidePrediction, **how: Any) -> Recipe:
 
 
 def following(
-    title: str, prediction: SlidePrediction, python: Sequence[str], verb: str, *arguments: Any, **options: Any
+    title: str, prediction: SlidePrediction, python: Sequence[str], verb: str, /, *arguments: Any, **options: Any
 ) -> Recipe:
     """Something that was done with a prediction: how to get the prediction, and then that.
 

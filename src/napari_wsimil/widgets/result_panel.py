@@ -52,8 +52,14 @@ class ResultPanel(QWidget):
         self.export_button = QPushButton("Export…")
         self.export_button.setObjectName("export")
         self.export_button.setToolTip(
-            "Save for QuPath or ASAP, as a table, an OME-TIFF, a report, or as a prediction that opens again in napari"
+            "Save for QuPath or ASAP, as a table, an OME-TIFF, or as a prediction that opens again in napari"
         )
+        self.figure_button = QPushButton("Figure…")
+        self.figure_button.setObjectName("figure")
+        self.figure_button.setToolTip("The view or the whole slide as a picture with legend and scale bar: PNG, TIFF or SVG")
+        self.report_button = QPushButton("Report…")
+        self.report_button.setObjectName("report")
+        self.report_button.setToolTip("One page with heatmap, top regions, probabilities and where they come from: HTML or PDF")
         self.buttons = QHBoxLayout()
         self.closer_buttons = {name: QPushButton(name) for name in CLOSER}
         self._lay_out()
@@ -77,6 +83,8 @@ class ResultPanel(QWidget):
             button.setToolTip(CLOSER[name])
             button.clicked.connect(lambda _=False, name=name: self.closer.emit(name))
             grid.addWidget(button, place // 2, place % 2)
+        for place, button in enumerate((self.figure_button, self.report_button)):
+            grid.addWidget(button, len(CLOSER) // 2, place)
         column.addLayout(grid)
         self.buttons.addWidget(self.export_button, 1)
         column.addLayout(self.buttons)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import QSignalBlocker, Signal  # type: ignore[attr-defined]
-from qtpy.QtWidgets import QDoubleSpinBox, QFileDialog, QHBoxLayout, QLabel, QToolButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QDoubleSpinBox, QFileDialog, QHBoxLayout, QPushButton, QToolButton, QVBoxLayout, QWidget
 
 from napari_wsimil.errors import WsimilError
 from napari_wsimil.widgets.docks import open_dock
@@ -39,15 +39,13 @@ class SlideChooser(QWidget):
         super().__init__()
         self._viewer = viewer
         self.combo = narrow_combo("slide")
-        self.open_button = QToolButton()
-        self.open_button.setText("Open…")
+        self.open_button = QPushButton("Open…")
         self.open_button.setObjectName("open")
         self.open_button.setToolTip("Open a whole-slide image")
-        self.many_button = QToolButton()
+        self.many_button = QPushButton("Many slides…")
         self.many_button.setObjectName("many")
-        self.many_button.setText("Many…")
         self.many_button.setToolTip("A table of many slides, from a folder or a list, to predict and to sort")
-        self.size_label = QLabel()
+        self.size_label = text_label()
         self.size_label.setObjectName("pixel_size")
         self.edit_button = QToolButton()
         self.edit_button.setText("Change…")
@@ -86,17 +84,18 @@ class SlideChooser(QWidget):
         self.combo.setCurrentIndex(self.combo.findData(str(layer.unique_id)))
 
     def _lay_out(self) -> None:
-        first = QHBoxLayout()
-        first.addWidget(self.combo, 1)
-        first.addWidget(self.open_button)
-        first.addWidget(self.many_button)
+        buttons = QHBoxLayout()
+        buttons.addWidget(self.open_button, 1)
+        buttons.addWidget(self.many_button, 1)
         row = QHBoxLayout()
         row.addWidget(self.size_label, 1)
         row.addWidget(self.mpp_field, 1)
         row.addWidget(self.edit_button)
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
-        column.addLayout(form([("Slide", first), ("Pixel size", row)]))
+        column.addLayout(form([("Slide", self.combo)]))
+        column.addLayout(buttons)
+        column.addLayout(form([("Pixel size", row)]))
         column.addWidget(self.hint)
         column.addWidget(self.notice)
 

@@ -71,8 +71,9 @@ def check_size(kind: str, page: Page) -> None:
     if pixels <= MOST_PIXELS[kind] and side <= longest:
         return
     limit = f"{MOST_PIXELS[kind] // 1_000_000:,} million pixels" + (f" and {longest:,} px a side" if longest < side else "")
-    other = "" if kind == "tiff" or pixels > MOST_PIXELS["tiff"] else ", or TIFF"
+    fits_tiff = kind != "tiff" and pixels <= MOST_PIXELS["tiff"]
+    instead = "a coarser resolution, a smaller region or TIFF" if fits_tiff else "a coarser resolution or a smaller region"
     raise ExportError(
         f"The figure would have {page.width:,} x {page.height:,} px, and {kind.upper()} takes at most {limit}: "
-        f"choose a coarser resolution, a smaller region{other}."
+        f"choose {instead}."
     )

@@ -80,7 +80,8 @@ def laid_out(prediction: SlidePrediction, slide: Slide, options: FigureOptions, 
     """
     frame = framed(options, slide)
     wanted = default_looks(prediction, top) if options.overlays is None else options.overlays
-    looks = tuple(_in_view(look, frame) for look in wanted)
+    seen = (_in_view(look, frame) for look in wanted)
+    looks = tuple(look for look in seen if isinstance(look, RasterLook) or len(look.boxes))
     size = options.text * text_size(frame)
     above = round(2.2 * size) if options.title else 0
     panels = _panels(frame, looks, size, above, options)

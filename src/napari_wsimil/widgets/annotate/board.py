@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from napari.layers import Layer, Shapes
+from napari.layers import Shapes
 from psygnal import Signal
 
 from napari_wsimil.annotations.classes import same_name
-from napari_wsimil.widgets.annotate.brush import is_brush, mask_colours, number_of
+from napari_wsimil.widgets.annotate.brush import is_brush, mask_colours, number_of, place
 from napari_wsimil.widgets.annotate.class_book import KEYS, ClassBook
 from napari_wsimil.widgets.annotate.raster import raster_colours
 from napari_wsimil.widgets.annotate.region_layer import (
@@ -27,8 +27,6 @@ from napari_wsimil.widgets.inside_shapes import WITH_AREA
 from napari_wsimil.widgets.slide_layer import facts
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from napari_wsimil.slides import Slide
     from napari_wsimil.widgets.annotate.region_layer import Drawn, Origin
     from napari_wsimil.widgets.session import Session
@@ -135,9 +133,10 @@ class Board:
     def delete_selected(self) -> int:
         """Delete the selected regions; how many they were."""
         layer = self.layer
-        count = 0 if layer is None else len(layer.selected_data)
-        if count:
-            layer.remove_selected()
+        if layer is None:
+            return 0
+        count = len(layer.selected_data)
+        layer.remove_selected()
         return count
 
     def put(self, layer: Any) -> None:
@@ -194,6 +193,17 @@ class Board:
         if same_name(self.current) == same_name(name):
             self.choose(self.book.classes[0].name)
 
+    def fit_slide(self) -> None:
+        """Lay what is drawn on the slide again: it got another pixel size."""
+        slide = self.slide
+        if slide is None:
+            return
+        for layer in filter(None, [*layers_of(self.viewer, slide), self.brush]):
+            step = facts(layer).get("step", 1.0)
+            for name, value in place(slide, step).items():
+                if name != "axis_labels":
+                    setattr(layer, name, value)
+
     def fit_lines(self) -> None:
         """Give outlines the width that suits the zoom."""
         layer, width = self.layer, self.line_width()
@@ -238,13 +248,3 @@ def area_of(row: Row) -> float:
     y, x = np.asarray(row.data, np.float64)[:, -2:].T
     around = abs(float(x @ np.roll(y, 1) - y @ np.roll(x, 1))) / 2
     return around * np.pi / 4 if row.kind == "ellipse" else around
-
-
-def is_layer_of(board: Board, layer: Layer | None) -> bool:
-    """Whether a layer is one that the board draws or paints on."""
-    return layer is not None and layer in [one for one in (board.layer, board.brush) if one is not None]
-
-
-def class_names(classes: Sequence[Any]) -> list[str]:
-    """Names of classes, in their order."""
-    return [one.name for one in classes]

@@ -24,6 +24,9 @@ NAME = "Painted"
 LONGEST = 8192
 """Pixels along a side of a mask: what graphics cards show whole, and 64 MB at most."""
 
+STROKE = 64.0
+"""µm across of the brush at first; napari's layer controls change it, or [ and ]."""
+
 FINEST = (8.0, 2.0)
 """µm per pixel that are offered beside the patches of a prediction."""
 
@@ -77,7 +80,10 @@ def make_brush(slide: Slide, resolution: Resolution) -> Labels:
     step = resolution.step
     mask = np.zeros((math.ceil(slide.height / step), math.ceil(slide.width / step)), np.uint8)
     about = {"kind": BRUSH, "fingerprint": slide.fingerprint, "path": str(slide.path), "step": step, "names": []}
-    return Labels(mask, name=f"{NAME} at {resolution.label}", opacity=0.6, metadata={KEY: about}, **place(slide, step))
+    layer = Labels(mask, name=f"{NAME} at {resolution.label}", opacity=0.6, metadata={KEY: about}, **place(slide, step))
+    mpp = (slide.mpp[0] + slide.mpp[1]) / 2 if slide.mpp else 1.0
+    layer.brush_size = min(max(round(STROKE / (step * mpp)), 1), 40)
+    return layer
 
 
 def place(slide: Slide, step: float) -> dict[str, Any]:

@@ -49,6 +49,7 @@ def raster_layer(slide: Slide, regions: Sequence[Region], colour_of: ColourOf, n
         "path": str(slide.path),
         "regions": tuple(regions),
         "names": names,
+        "step": step,
     }
     layer = Labels(picture, name=name, opacity=0.5, metadata={KEY: about}, **place(slide, step))
     layer.editable = False

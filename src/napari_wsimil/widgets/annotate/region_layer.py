@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -13,12 +12,15 @@ from napari.layers import Layer, Shapes
 from napari_wsimil.annotations import Annotations, Region
 from napari_wsimil.annotations.classes import UNCLASSED
 from napari_wsimil.annotations.keyholes import outline
+from napari_wsimil.annotations.masks import regions_of_mask
 from napari_wsimil.annotations.regions import valid_shape
+from napari_wsimil.widgets.annotate.brush import is_brush, names_of
 from napari_wsimil.widgets.inside_shapes import WITH_AREA, corners
 from napari_wsimil.widgets.slide_layer import ANNOTATIONS, KEY, facts, placement
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
+    from pathlib import Path
 
     from numpy.typing import NDArray
 
@@ -44,7 +46,7 @@ class Row(NamedTuple):
     name
         The class, "" for none.
     source
-        Key of the region that it was read from; "" where it was drawn here.
+        The region that it was read from; "" where it was drawn here.
     """
 
     data: NDArray[np.floating[Any]]
@@ -71,36 +73,60 @@ class Origin:
 
 @dataclass(frozen=True)
 class Drawn:
-    """All that is drawn on a slide, taken from its layers at once, so that another thread can make regions of it."""
+    """All that is drawn on a slide, taken from its layers at once, so that another thread can make regions of it.
+
+    Attributes
+    ----------
+    rows
+        Outline of (row, column), class and source of each shape.
+    origins
+        What was read from files, by source.
+    more
+        Regions that are shown as a picture.
+    masks
+        What is painted: numbers, their classes, and the side of a pixel in level-0 pixels.
+    """
 
     rows: tuple[tuple[NDArray[np.float64], str, str], ...] = ()
     origins: dict[str, Origin] = field(default_factory=dict)
     more: tuple[Region, ...] = ()
+    masks: tuple[tuple[NDArray[np.uint8], dict[int, str], float], ...] = ()
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing is drawn."""
+        return not self.rows and not self.more and not any(mask.any() for mask, _, _ in self.masks)
 
     def annotations(self, path: Path) -> Annotations:
         """Regions with a class, and those without; what was read and not changed is exactly what was read."""
-        found = [*self.more]
-        whole = {source: origin for source, origin in self.origins.items() if self._is_whole(source, origin)}
+        found, done = [*self.more], set[str]()
+        whole = self._whole()
         for line, name, source in self.rows:
             if source in whole:
-                if whole[source] is not None:
-                    found.append(whole[source].region)
-                    whole[source] = None  # type: ignore[assignment]
+                if source not in done:
+                    found.append(self.origins[source].region)
+                    done.add(source)
                 continue
             shape = valid_shape([shapely.Polygon(line[:, ::-1] + 0.5)]) if len(line) > 2 else shapely.Polygon()
             read = self.origins.get(source)
             if not shape.is_empty:
                 found.append(Region(name, shape, read.region.parents if read and read.region.name == name else ()))
+        for mask in self.masks:
+            found += regions_of_mask(*mask)
         named, unclassed = (tuple(one for one in found if bool(one.name) is told) for told in (True, False))
         return Annotations(path, named, {}, unclassed)
 
-    def _is_whole(self, source: str, origin: Origin) -> bool:
-        """Whether the shapes of a region are those that were put in, of the class that it had."""
-        rows = [(line, name) for line, name, of in self.rows if of == source]
-        return len(rows) == len(origin.lines) and all(
-            name == origin.region.name and np.array_equal(line, put)
-            for (line, name), put in zip(rows, origin.lines, strict=True)
-        )
+    def _whole(self) -> set[str]:
+        """Regions whose shapes are those that were put in, of the class that they had."""
+        lines: dict[str, list[NDArray[np.float64]]] = {}
+        for line, name, source in self.rows:
+            if source in self.origins and name == self.origins[source].region.name:
+                lines.setdefault(source, []).append(line)
+        return {
+            source
+            for source, found in lines.items()
+            if len(found) == len(put := self.origins[source].lines) and all(map(np.array_equal, found, put))
+        }
 
 
 def is_annotations(layer: Any) -> bool:
@@ -119,11 +145,18 @@ def drawable(viewer: Any, slide: Slide | None) -> Any | None:
     return next((layer for layer in found if isinstance(layer, Shapes)), None)
 
 
+def is_drawn_on(viewer: Any, slide: Slide) -> bool:
+    """Whether there is a layer to draw or paint on, be it empty."""
+    return bool(layers_of(viewer, slide)) or any(is_brush(layer, slide) for layer in viewer.layers)
+
+
 def drawn_on(viewer: Any, slide: Slide) -> Drawn:
     """Whatever is drawn on a slide now."""
     rows: list[tuple[NDArray[np.float64], str, str]] = []
     origins: dict[str, Origin] = {}
     more: tuple[Region, ...] = ()
+    painted = [one for one in viewer.layers if is_brush(one, slide)]
+    masks = tuple((np.array(one.data), names_of(one), facts(one)["step"]) for one in painted)
     for layer in layers_of(viewer, slide):
         if not isinstance(layer, Shapes):
             more += facts(layer)["regions"]
@@ -132,7 +165,7 @@ def drawn_on(viewer: Any, slide: Slide) -> Drawn:
         for number, row in enumerate(rows_of(layer)):
             if row.kind in WITH_AREA:
                 rows.append((corners(layer, number), row.name, row.source))
-    return Drawn(tuple(rows), origins, more)
+    return Drawn(tuple(rows), origins, more, masks)
 
 
 def rows_of(layer: Any) -> list[Row]:
@@ -143,12 +176,22 @@ def rows_of(layer: Any) -> list[Row]:
     return [Row(*row) for row in zip(layer.data, layer.shape_type, names, sources, strict=True)]
 
 
-def rows_from(regions: Iterable[Region]) -> tuple[list[Row], dict[str, Origin]]:
-    """Regions as shapes: each part by itself, holes by a bridge to them, which napari does not draw."""
+def rows_from(regions: Iterable[Region], label: str, first: int = 1) -> tuple[list[Row], dict[str, Origin]]:
+    """Regions as shapes: each part by itself, holes by a bridge to them, which napari does not draw.
+
+    Parameters
+    ----------
+    regions
+        What to show.
+    label
+        Where they come from, for the column "source", which napari shows in the status bar.
+    first
+        Number of the first one.
+    """
     rows: list[Row] = []
     origins: dict[str, Origin] = {}
-    for region in regions:
-        source = f"{id(region):x}-{len(origins)}"
+    for number, region in enumerate(regions, start=first):
+        source = f"{label} #{number}"
         lines = [(outline(part)[:, ::-1] - 0.5).astype(np.float32) for part in shapely.get_parts(region.shape)]
         origins[source] = Origin(region, lines)
         rows += [Row(line, "polygon", region.name, source) for line in lines]

@@ -34,61 +34,63 @@ class SecondView:
     viewer
         The napari viewer.
     on_left
-        Called when the user left the grid.
+        Called when the user left the grid, or took a layer of the second cell away.
     """
 
     def __init__(self, viewer: Any, on_left: Callable[[], None]) -> None:
         self._viewer = viewer
         self._on_left = on_left
-        self._right: list[Any] = []
+        self._twin: Any = None
         self._slide_layer: Any = None
+        self._right: list[Any] = []
         self._before: dict[str, Any] = {}
         self._busy = False
 
-    @property
-    def twin(self) -> Any | None:
-        """The second layer of the slide."""
-        return self._right[0] if self._right else None
-
     def open(self, slide_layer: Any, layer: Any) -> None:
-        """Show a new layer on a twin of the slide."""
+        """Show a layer, which is among the viewer's, on a twin of the slide."""
+        if self._right:
+            return
         grid, layers = self._viewer.canvas.grid, self._viewer.layers
         self._before = {name: getattr(grid, name) for name in _SETTINGS}
-        self._slide_layer = slide_layer
-        self._right = [twin_of(slide_layer), layer]
-        self._busy = True
-        layers.extend(self._right)
-        self._busy = False
+        if self._twin is None:
+            self._twin, self._slide_layer = twin_of(slide_layer), slide_layer
+            slide_layer.events.data.connect(self._follow)
+            layers.append(self._twin)
+        self._twin.visible = True
+        self._right = [self._twin, layer]
         self._arrange()
         grid.shape, grid.spacing = (1, 2), SPACING
         grid.enabled = True
         for event in (layers.events.inserted, layers.events.removed, layers.events.reordered):
             event.connect(self._arrange)
         grid.events.enabled.connect(self._switched)
-        slide_layer.events.data.connect(self._follow)
 
     def close(self) -> None:
-        """Take the twin away, and put napari's grid back to what it was."""
+        """Hide the twin, and put napari's grid back to what it was."""
         if not self._right:
             return
         grid, layers = self._viewer.canvas.grid, self._viewer.layers
         for event in (layers.events.inserted, layers.events.removed, layers.events.reordered):
             event.disconnect(self._arrange)
         grid.events.enabled.disconnect(self._switched)
-        self._slide_layer.events.data.disconnect(self._follow)
-        self._busy = True
-        for layer in self._right:
-            if layer in layers:
-                layers.remove(layer)
-        self._busy = False
-        self._right, self._slide_layer = [], None
+        self._right = []
+        self._twin.visible = False
         for name, value in self._before.items():
             setattr(grid, name, value)
+
+    def end(self) -> None:
+        """Close it and take the twin away."""
+        self.close()
+        if self._twin is not None:
+            self._slide_layer.events.data.disconnect(self._follow)
+            if self._twin in self._viewer.layers:
+                self._viewer.layers.remove(self._twin)
+            self._twin = self._slide_layer = None
 
     def _arrange(self, _: Any = None) -> None:
         """Keep the layers of the second cell together at the end of the list."""
         layers = self._viewer.layers
-        if self._busy or not self._right:
+        if self._busy:
             return
         if any(layer not in layers for layer in [self._slide_layer, *self._right]):
             self._on_left()
@@ -101,13 +103,13 @@ class SecondView:
         self._viewer.canvas.grid.stride = first
 
     def _switched(self, _: Any = None) -> None:
-        if not self._viewer.canvas.grid.enabled and self._right:
+        if not self._viewer.canvas.grid.enabled:
             self._before["enabled"] = False
             self._on_left()
 
     def _follow(self, _: Any = None) -> None:
         """Other colours were chosen for the slide."""
-        self._right[0].data = self._slide_layer.data
+        self._twin.data = self._slide_layer.data
 
 
 def twin_of(slide_layer: Any) -> Any:

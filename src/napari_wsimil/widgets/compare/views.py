@@ -1,10 +1,12 @@
 """A comparison on the slide: one heatmap on top of the other, side by side, or as a map of the differences.
 
-All of it is done with layers of its own, which are gone afterwards; what was shown before is put aside meanwhile.
+All of it is done with layers of its own, which are gone afterwards; what was shown before is put aside meanwhile. From one view
+to the next they are shown and hidden only: napari takes long to remove a layer.
 """
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -15,14 +17,14 @@ from napari_wsimil.widgets.compare.second_view import SecondView
 from napari_wsimil.widgets.compare.words import FONT_SIZE, CanvasWords, unit_words
 from napari_wsimil.widgets.overlays.aside import bring_back, put_aside
 from napari_wsimil.widgets.overlays.rasters import attention_colormap, placed, probability_colormap
+from napari_wsimil.widgets.overlays.scaling import redraw
 from napari_wsimil.widgets.slide_layer import KEY, facts
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from numpy.typing import NDArray
 
-    from napari_wsimil.inference import PatchScores
     from napari_wsimil.inference.comparison import Comparison
 
 View = Literal["off", "blend", "side by side", "difference"]
@@ -36,6 +38,8 @@ BAR = (18, 150)
 
 WIDEST = 99
 """The limits of a map of differences: this percentile of their sizes."""
+
+_NEEDED = {"blend": ("first", "second"), "side by side": ("first", "second"), "difference": ("difference",)}
 
 
 class OnTheSlide:
@@ -52,10 +56,11 @@ class OnTheSlide:
     def __init__(self, viewer: Any, on_end: Callable[[], None]) -> None:
         self._viewer = viewer
         self._on_end = on_end
-        self._layers: list[Any] = []
+        self._layers: dict[str, Any] = {}
+        self._drawn: dict[str, Comparison] = {}
         self._aside: list[Any] = []
         self._active: Any = None
-        self._faded: tuple[Any, Any] | None = None
+        self._fading = False
         self._words = CanvasWords(viewer)
         self._second = SecondView(viewer, self._ended)
         self._busy = False
@@ -78,121 +83,129 @@ class OnTheSlide:
         share
             How much of the second is seen in "blend", from 0 to 1.
         """
-        self._busy = True
-        try:
-            self._clear()
-            if view == "off":
-                self._restore()
-                return
+        if view == "off":
+            self.end()
+            return
+        with self._on_our_own():
             self._begin(facts(slide_layer)["fingerprint"])
-            if view == "difference":
-                self._add(self._difference(comparison, slide_layer))
-                first, second = comparison.names
-                self._words.show({"top_left": f"Orange: higher in {first}\nBlue: higher in {second}"})
-            else:
-                self._show_both(view, comparison, slide_layer, share)
-        finally:
-            self._busy = False
+            self._second.close()
+            for name in _NEEDED[view]:
+                self._draw(name, comparison, slide_layer)
+            for name, layer in self._layers.items():
+                layer.visible = name in _NEEDED[view]
+                layer.opacity = OPACITY
+            if view == "side by side":
+                self._second.open(slide_layer, self._layers["second"])
+            self._fading = view == "blend"
+            self.fade(share)
+            self._explain(view, comparison)
 
     def fade(self, share: float) -> None:
         """Let the second be seen by this share, and the first by the rest."""
-        if self._faded is not None:
-            for layer, part in zip(self._faded, (1 - share, share), strict=True):
-                layer.opacity = OPACITY * part
+        if self._fading:
+            self._layers["first"].opacity = OPACITY * (1 - share)
+            self._layers["second"].opacity = OPACITY * share
 
     def end(self) -> None:
         """Take it away and show what was shown before."""
-        self._busy = True
-        try:
-            self._clear()
-            self._restore()
-        finally:
-            self._busy = False
+        with self._on_our_own():
+            self._second.end()
+            self._words.show({})
+            layers, self._layers, self._drawn, self._fading = self._layers.values(), {}, {}, False
+            for layer in layers:
+                if layer in self._viewer.layers:
+                    self._viewer.layers.remove(layer)
+            bring_back(layer for layer in self._aside if layer in self._viewer.layers)
+            if self._active is not None and self._active in self._viewer.layers:
+                self._viewer.layers.selection.active = self._active
+            self._aside, self._active = [], None
 
     def close(self) -> None:
         """End, for good."""
         self._viewer.layers.events.removed.disconnect(self._left)
         self.end()
 
-    def _show_both(self, view: View, comparison: Comparison, slide_layer: Any, share: float) -> None:
-        first, second = (
-            self._heatmap(comparison, scores, name, slide_layer)
-            for scores, name in zip((comparison.first, comparison.second), comparison.names, strict=True)
-        )
-        self._add(first)
-        if view == "blend":
-            self._add(second)
-            self._faded = first, second
-            self.fade(share)
-            self._words.show({"top_left": unit_words(comparison).capitalize()})
-            return
-        texts = [f"{name}\n{unit_words(comparison)}" for name in comparison.names]
-        self._words.show(dict(zip(("top_left", "top_right"), texts, strict=True)))
-        self._layers.append(second)
-        self._second.open(slide_layer, second)
-        self._viewer.layers.selection.active = first
+    @contextmanager
+    def _on_our_own(self) -> Iterator[None]:
+        """What is removed meanwhile, the user did not remove."""
+        self._busy = True
+        try:
+            yield
+        finally:
+            self._busy = False
 
     def _begin(self, fingerprint: str) -> None:
         """Put aside what would cover it, and remember which layer was chosen."""
-        if self._active is None:
+        if not self._layers:
             self._active = self._viewer.layers.selection.active
         ours = [layer for layer in self._viewer.layers if facts(layer).get("fingerprint") == fingerprint]
         hidden = put_aside(layer for layer in ours if "prediction" in facts(layer))
         self._aside += [layer for layer in hidden if layer not in self._aside]
 
-    def _clear(self) -> None:
-        self._second.close()
-        self._words.show({})
-        self._faded = None
-        layers, self._layers = self._layers, []
-        for layer in layers:
-            if layer in self._viewer.layers:
-                self._viewer.layers.remove(layer)
-
-    def _restore(self) -> None:
-        bring_back(layer for layer in self._aside if layer in self._viewer.layers)
-        if self._active is not None and self._active in self._viewer.layers:
-            self._viewer.layers.selection.active = self._active
-        self._aside, self._active = [], None
-
-    def _add(self, layer: Any) -> None:
-        self._viewer.layers.append(layer)
-        self._layers.append(layer)
-        self._viewer.layers.selection.active = layer
-        if len(self._layers) == 1:  # the other heatmap has the same colours
-            bar = layer.colorbar
-            bar.size, bar.font_size, bar.box, bar.visible = BAR, FONT_SIZE, True, True
-
-    def _heatmap(self, comparison: Comparison, scores: PatchScores, name: str, slide_layer: Any) -> Any:
-        values, options = self._placed(comparison, scores, slide_layer)
-        if comparison.scale == "probability":
-            options |= {"colormap": probability_colormap(), "contrast_limits": (0.0, 1.0)}
+    def _draw(self, name: str, comparison: Comparison, slide_layer: Any) -> None:
+        """Have one of the layers show its part of a comparison."""
+        if self._drawn.get(name) is comparison:
+            return
+        values, options = _look(name, comparison, slide_layer)
+        if name in self._layers:
+            _update(self._layers[name], values, options)
         else:
-            high = 100.0 if comparison.scale == "percentile" else _high(values, 98)
-            options |= {"colormap": attention_colormap(), "contrast_limits": (0.0, high)}
-        return Image(values, name=f"{name} · {unit_words(comparison)}", opacity=OPACITY, **options)
+            self._layers[name] = self._viewer.add_layer(Image(values, **options))
+        self._drawn[name] = comparison
 
-    def _difference(self, comparison: Comparison, slide_layer: Any) -> Any:
-        values, options = self._placed(comparison, comparison.difference, slide_layer)
-        limit = _high(np.abs(values), WIDEST)
-        options |= {"colormap": difference_colormap(), "contrast_limits": (-limit, limit), "opacity": OPACITY}
-        first, second = comparison.names
-        return Image(values, name=f"{first} − {second} · {unit_words(comparison)}", **options)
-
-    def _placed(self, comparison: Comparison, scores: PatchScores, slide_layer: Any) -> tuple[NDArray[Any], dict[str, Any]]:
-        found = facts(slide_layer)
-        values, options = placed(scores, found["mpp"])
-        about = {"kind": KIND, "fingerprint": found["fingerprint"], "path": found["path"]}
-        factor = 100 if comparison.scale == "percentile" else 1
-        return values * np.float32(factor), {**options, "metadata": {KEY: about}}
+    def _explain(self, view: View, comparison: Comparison) -> None:
+        """The colour bar, which is one for both heatmaps, and words in the corners; the explained layer is selected."""
+        told = _NEEDED[view][0]
+        for name, layer in self._layers.items():
+            bar = layer.colorbar
+            bar.size, bar.font_size, bar.box = BAR, FONT_SIZE, True
+            bar.visible = name == told
+        self._viewer.layers.selection.active = self._layers[told]
+        (first, second), unit = comparison.names, unit_words(comparison)
+        texts = {
+            "difference": {"top_left": f"Orange: higher in {first}\nBlue: higher in {second}"},
+            "blend": {"top_left": unit[:1].upper() + unit[1:]},
+            "side by side": {"top_left": f"{first}\n{unit}", "top_right": f"{second}\n{unit}"},
+        }
+        self._words.show(texts[view])
 
     def _left(self, event: Any) -> None:
-        if not self._busy and event.value in self._layers:
+        if not self._busy and event.value in self._layers.values():
             self._ended()
 
     def _ended(self) -> None:
         self.end()
         self._on_end()
+
+
+def _look(name: str, comparison: Comparison, slide_layer: Any) -> tuple[NDArray[Any], dict[str, Any]]:
+    """Values and looks of the layer called "first", "second" or "difference"."""
+    found = facts(slide_layer)
+    values, options = placed(getattr(comparison, name), found["mpp"])
+    if comparison.scale == "percentile":
+        values = values * np.float32(100)
+    unit, (first, second) = unit_words(comparison), comparison.names
+    title = {"first": first, "second": second, "difference": f"{first} − {second}"}[name]
+    if name == "difference":
+        limit = _high(np.abs(values), WIDEST)
+        options |= {"colormap": difference_colormap(), "contrast_limits": (-limit, limit)}
+    elif comparison.scale == "probability":
+        options |= {"colormap": probability_colormap(), "contrast_limits": (0.0, 1.0)}
+    else:
+        both = np.concatenate([comparison.first.values, comparison.second.values])
+        high = 100.0 if comparison.scale == "percentile" else _high(both, 98)
+        options |= {"colormap": attention_colormap(), "contrast_limits": (0.0, high)}
+    about = {"kind": KIND, "fingerprint": found["fingerprint"], "path": found["path"]}
+    return values, {**options, "name": f"{title} · {unit}", "metadata": {KEY: about}}
+
+
+def _update(layer: Any, values: NDArray[Any], options: dict[str, Any]) -> None:
+    """Let a layer show other values."""
+    redraw(layer, values)
+    layer.name, layer.colormap = options["name"], options["colormap"]
+    layer.scale, layer.translate = options["scale"], options["translate"]
+    layer.contrast_limits_range = options["contrast_limits"]
+    layer.contrast_limits = options["contrast_limits"]
 
 
 def _high(values: NDArray[Any], percentile: float) -> float:

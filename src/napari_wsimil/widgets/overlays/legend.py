@@ -21,7 +21,7 @@ CORNER = "top_left"
 """There overlays stand below each other unless the user has it otherwise; the scale bar is at the bottom."""
 
 FONT_SIZE = 10
-BAR = (18, 150)
+BAR = (18, 200)
 """Width and height of the bar in px."""
 
 

@@ -7,13 +7,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_wsimil.exports.colours import ANCHOR_COLOUR, TOP_COLOUR, ZOOM_COLOURS
+from napari_wsimil.inference.prediction import PatchScores
+from napari_wsimil.inference.ranking import rank_patches
 from napari_wsimil.widgets.overlays.tags import named, slide_mpp, tag
 from napari_wsimil.widgets.slide_layer import KEY, placement
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from napari_wsimil.inference import PatchScores, SlidePrediction
+    from napari_wsimil.inference import SlidePrediction
     from napari_wsimil.inference.prediction import PatchSet
     from napari_wsimil.widgets.overlays.tags import LayerData
 
@@ -23,10 +25,16 @@ MOST_BOXES = 200
 WIDTH, FINER = 2.5, 0.6
 """Width of an outline on the screen in px, and that of the next finer level as a share of it."""
 
+CORNERS = ("upper_left", "upper_right", "center")
+"""Where the numbers of a level stand: boxes in a corner of another box would cover its number."""
+
 
 def top_regions(prediction: SlidePrediction, count: int) -> PatchScores:
-    """The most attended patches of the finest magnification that has attention, best first."""
-    return prediction.attention[min(prediction.attention)].top(min(count, MOST_BOXES))
+    """The most attended patches of the finest magnification that has attention, best first; of overlapping ones the best."""
+    table = prediction.attention[min(prediction.attention)]
+    best = rank_patches(prediction, count=min(count, MOST_BOXES))
+    xy = np.array([(one.patch.x, one.patch.y) for one in best], np.int64).reshape(-1, 2)
+    return PatchScores(xy, table.size_level0, np.array([one.score for one in best], np.float32), table.stride_level0)
 
 
 def outline_layers(prediction: SlidePrediction, top: int) -> Iterator[LayerData]:
@@ -47,16 +55,17 @@ def outline_layers(prediction: SlidePrediction, top: int) -> Iterator[LayerData]
 def _zoom_path(prediction: SlidePrediction) -> Iterator[LayerData]:
     """What was chosen at each magnification, coarse to fine; then what was looked at inside, most attended first."""
     chosen = prediction.zoom or {}
-    for level, mpp in enumerate(sorted(chosen, reverse=True)):
-        metadata, colour = tag(prediction, "zoom", mpp), ZOOM_COLOURS[level % len(ZOOM_COLOURS)]
-        name = named(prediction, f"Zoomed into at {mpp:g} µm/px")
-        yield numbered_boxes(prediction, name, chosen[mpp], chosen[mpp].scores, colour, metadata, WIDTH * FINER**level)
-    finest = min((mpp for mpp in prediction.attention if not chosen or mpp < min(chosen)), default=None)
-    if chosen and finest is not None:
-        seen, level = prediction.attention[finest].top(MOST_BOXES), len(chosen)
-        metadata, colour = tag(prediction, "zoom", finest), ZOOM_COLOURS[level % len(ZOOM_COLOURS)]
-        name = named(prediction, f"Looked at inside, {finest:g} µm/px")
-        yield numbered_boxes(prediction, name, seen, seen.values, colour, metadata, WIDTH * FINER**level)
+    levels: list[tuple[str, float, PatchSet | PatchScores, Any]] = [
+        (f"Zoomed into at {mpp:g} µm/px", mpp, chosen[mpp], chosen[mpp].scores) for mpp in sorted(chosen, reverse=True)
+    ]
+    finest = min((mpp for mpp in prediction.attention if chosen and mpp < min(chosen)), default=None)
+    if finest is not None:
+        seen = prediction.attention[finest].top(MOST_BOXES)
+        levels.append((f"Looked at inside, {finest:g} µm/px", finest, seen, seen.values))
+    for level, (what, mpp, patches, scores) in enumerate(levels):
+        colour, corner = (choice[level % len(choice)] for choice in (ZOOM_COLOURS, CORNERS))
+        metadata, width = tag(prediction, "zoom", mpp), WIDTH * FINER**level
+        yield numbered_boxes(prediction, named(prediction, what), patches, scores, colour, metadata, width, corner)
 
 
 def numbered_boxes(
@@ -67,6 +76,7 @@ def numbered_boxes(
     colour: str,
     metadata: dict[str, Any],
     width: float = WIDTH,
+    corner_of_number: str = CORNERS[0],
 ) -> LayerData:
     """Numbered outlines of patches, best first; `width` in px on the screen."""
     corner = patches.xy[:MOST_BOXES, ::-1].astype(np.float64) - 0.5  # napari's pixel 0 reaches from -0.5 to 0.5
@@ -82,7 +92,7 @@ def numbered_boxes(
         "opacity": 1.0,
         "axis_labels": ("y", "x"),
         "features": {"rank": np.arange(1, len(corner) + 1), "score": np.asarray(scores)[: len(corner)]},
-        "text": {"string": "{rank}", "size": 11, "color": colour, "anchor": "upper_left", "translation": [0.0, 0.0]},
+        "text": {"string": "{rank}", "size": 11, "color": colour, "anchor": corner_of_number, "translation": [0.0, 0.0]},
         "metadata": metadata,
         **placement(slide_mpp(prediction)),
     }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from qtpy.QtCore import QSignalBlocker, Qt, Signal  # type: ignore[attr-defined]
@@ -185,6 +186,9 @@ class RankingControls(QWidget):
         row.addWidget(self.side)
         chosen = (self.back_button, self.what, self.by, self.class_name, self.end, self.count)
         self._parts = (*chosen, self.similar_button, self.save_button, size)
+        in_order = (self.back_button, *chosen[2:], self.similar_button, self.save_button, self.side)
+        for before, after in pairwise(in_order):
+            QWidget.setTabOrder(before, after)
 
     def _connect(self) -> None:
         self.by.currentIndexChanged.connect(lambda _: self._offer_classes())

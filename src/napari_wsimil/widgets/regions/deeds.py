@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from textwrap import indent
 from typing import TYPE_CHECKING, Any
 
 from napari_wsimil.widgets.recipes import Code, following, python_call
@@ -28,7 +29,7 @@ def saving_recipe(
     lines = [
         _found(choice, similar_to),
         f"with {python_call('open_slide', slide)} as slide:",
-        f"    {python_call('save_regions', Code('slide'), Code('regions'), str(folder))}",
+        indent(python_call("save_regions", Code("slide"), Code("regions"), str(folder)), "    "),
     ]
     options = {**_options(choice, similar_to), "slide": slide, "out": folder}
     return following(f"Save pictures in {folder.name}", prediction, lines, "regions", **options)

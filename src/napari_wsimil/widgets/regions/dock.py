@@ -56,7 +56,7 @@ class RegionGallery(QWidget):
         self.view = RegionView(self.items)
         self.message, self.note = text_label(), text_label()
         self.marks = RegionMarks(napari_viewer)
-        self._keys = StepKeys(napari_viewer, self, self.view.step)
+        self._keys = StepKeys(napari_viewer, self.view.step)
         self._soon = QTimer(self)
         self._soon.setSingleShot(True)
         self._soon.setInterval(SETTLE_MS)

@@ -67,25 +67,23 @@ class RegionMarks:
         """Put the mark around a patch, or hide it."""
         shown = self._mark is not None and self._mark in self._viewer.layers
         if patch is None or slide_layer is None:
-            if shown:
+            if shown and self._mark.visible:
                 self._mark.visible = False
             return
-        if not shown:
+        if not shown or facts(self._mark)["side"] != patch.size_level0:
+            self.forget()
             self._mark = _made_mark(slide_layer, patch)
             self._add(self._mark)
-        else:
-            self._mark.data = [_square(patch)]
-        self._mark.metadata[KEY]["side"] = patch.size_level0
+        # half the work of new data
+        self._mark.translate = _corner(self._mark, patch)
         fit_boxes(self._mark, self._viewer.scene.camera.zoom)
-        self._mark.visible = True
+        if not self._mark.visible:
+            self._mark.visible = True
 
     def forget(self) -> None:
         """Take the mark away; it comes back on top of all layers."""
         if self._mark is not None and self._mark in self._viewer.layers:
-            chosen = set(self._viewer.layers.selection)
-            with session_of(self._viewer).at_once():
-                self._viewer.layers.remove(self._mark)
-                self._viewer.layers.selection = chosen - {self._mark}
+            self._viewer.layers.remove(self._mark)
         self._mark = None
 
     def _boxes_of(self, prediction: SlidePrediction) -> Any | None:
@@ -119,25 +117,24 @@ def _update(layer: Any, data: list[Any], options: dict[str, Any]) -> None:
 
 
 def _made_mark(slide_layer: Any, patch: Patch) -> Shapes:
-    about = facts(slide_layer)
-    noted = {"kind": "mark", "fingerprint": about["fingerprint"], "side": patch.size_level0, "width": MARK_WIDTH}
+    """A square with its corner at the origin, which is put where it belongs."""
+    about, side = facts(slide_layer), patch.size_level0
     layer = Shapes(
-        [_square(patch)],
+        [np.array([(0, 0), (0, side), (side, side), (side, 0)])],
         shape_type="rectangle",
         name=MARK,
         edge_color=MARK_COLOUR,
         face_color="transparent",
-        edge_width=patch.size_level0 * 0.04,
+        edge_width=side * 0.04,
         opacity=1.0,
         axis_labels=("y", "x"),
-        metadata={KEY: noted},
+        metadata={KEY: {"kind": "mark", "fingerprint": about["fingerprint"], "side": side, "width": MARK_WIDTH}},
         **placement(about["mpp"]),
     )
     layer.editable = False
     return layer
 
 
-def _square(patch: Patch) -> Any:
-    """Four corners (row, column); napari's pixel 0 reaches from -0.5 to 0.5."""
-    x0, y0, x1, y1 = (edge - 0.5 for edge in patch.box)
-    return np.array([(y0, x0), (y0, x1), (y1, x1), (y1, x0)])
+def _corner(layer: Any, patch: Patch) -> tuple[float, float]:
+    """Where the corner of a patch is in the world, (row, column); napari's pixel 0 reaches from -0.5 to 0.5."""
+    return (patch.y - 0.5) * layer.scale[0], (patch.x - 0.5) * layer.scale[1]

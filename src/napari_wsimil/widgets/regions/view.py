@@ -104,9 +104,11 @@ class RegionView(QListView):
         self._items.resize(side, self.devicePixelRatioF())
 
     def keyPressEvent(self, event: Any) -> None:
-        """Return opens; the rest is Qt's."""
+        """Return opens, N steps as it does in the viewer; the rest is Qt's."""
         if event.key() in (Qt.Key.Key_Return, Qt.Key.Key_Enter) and self.current is not None:
             self.opened.emit(self.current)
+        elif event.key() == Qt.Key.Key_N:
+            self.step(-1 if event.modifiers() & Qt.KeyboardModifier.ShiftModifier else 1)
         else:
             super().keyPressEvent(event)
 

@@ -1,15 +1,45 @@
-"""What the dock asks the user: dialogs that do not stop the window."""
+"""What the dock asks the user, in dialogs that do not stop the window, and what the user drops onto it."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from qtpy.QtCore import Signal  # type: ignore[attr-defined]
 from qtpy.QtWidgets import QFileDialog, QMessageBox, QWidget
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     Taken = Callable[[str], object]
+
+
+class FileTarget(QWidget):
+    """A widget that takes files and folders.
+
+    Signals
+    -------
+    dropped
+        A path, or a tuple of several.
+    """
+
+    dropped = Signal(object)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.setAcceptDrops(True)
+
+    def dragEnterEvent(self, event: Any) -> None:
+        """Files and folders are welcome."""
+        if event.mimeData().hasUrls():
+            event.acceptProposedAction()
+
+    def dropEvent(self, event: Any) -> None:
+        """Take what was dropped."""
+        paths = tuple(Path(url.toLocalFile()) for url in event.mimeData().urls() if url.isLocalFile())
+        if paths:
+            event.acceptProposedAction()
+            self.dropped.emit(paths[0] if len(paths) == 1 else paths)
 
 
 def ask_folder(parent: QWidget, title: str, take: Taken) -> None:

@@ -14,7 +14,6 @@ from qtpy.QtWidgets import (
     QProgressBar,
     QPushButton,
     QSizePolicy,
-    QToolButton,
     QVBoxLayout,
     QWidget,
 )
@@ -22,6 +21,8 @@ from superqt import QElidingLabel
 from superqt.utils import QFlowLayout
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from napari_wsimil.widgets.slide_table.pace import Pace
 
 STEPS = 1000
@@ -74,6 +75,41 @@ class Controls(QWidget):
         self._flow = flow
         self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Fixed)
 
+    def offer_start(self, counts: Sequence[int], model: str, *, listed: bool) -> None:
+        """Nothing is being done: what can be begun.
+
+        Parameters
+        ----------
+        counts
+            Slides that are not predicted yet, that are selected and not done, and that failed.
+        model
+            With what they would be predicted, in words.
+        listed
+            Whether there are slides at all.
+        """
+        whats = ("that {is} not predicted yet", "that {is} selected and not done", "that failed")
+        buttons = (self.predict_button, self.selected_button, self.retry_button)
+        for button, count, what in zip(buttons, counts, whats, strict=True):
+            button.setEnabled(count > 0)
+            slides = "the slide" if count == 1 else f"the {count:,} slides"
+            button.setToolTip(f"Predict {slides} {what.format_map({'is': 'is' if count == 1 else 'are'})}, with {model}")
+        for part in (self.open_button, self.manifest_button):
+            part.setEnabled(True)
+        self.cancel_button.setEnabled(False)
+        self._offer_list(listed)
+        self.more.results.setEnabled(listed)
+
+    def offer_stop(self, *, stopping: bool = False) -> None:
+        """Something is being done: it can be stopped, unless it is stopping already."""
+        begin = (self.open_button, self.manifest_button, self.predict_button, self.selected_button, self.retry_button)
+        for part in (*begin, self.more.results):
+            part.setEnabled(False)
+        self.cancel_button.setEnabled(not stopping)
+
+    def _offer_list(self, listed: bool) -> None:
+        for part in (self.filter_field, self.wrong_box, self.uncertain_button, self.more.copy, self.more.labels):
+            part.setEnabled(listed)
+
     def sizeHint(self) -> QSize:
         """As high as the lines at this width."""
         return QSize(self.width(), self._flow.heightForWidth(self.width()))
@@ -84,7 +120,7 @@ class Controls(QWidget):
         self.setFixedHeight(self._flow.heightForWidth(self.width()))
 
 
-class MoreButton(QToolButton):
+class MoreButton(QPushButton):
     """What is needed less often, in a menu."""
 
     def __init__(self) -> None:
@@ -92,7 +128,6 @@ class MoreButton(QToolButton):
         self.setObjectName("more")
         self.setText("More")
         self.setToolTip("Results folder, copy, labels")
-        self.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
         menu: Any = QMenu(self)
         menu.setToolTipsVisible(True)
         self.results: Any = menu.addAction("Results folder…")

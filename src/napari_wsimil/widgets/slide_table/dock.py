@@ -5,10 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from napari.utils.notifications import Notification, notification_manager
-from qtpy.QtCore import QSize, Qt, QUrl, Signal  # type: ignore[attr-defined]
-from qtpy.QtGui import QDesktopServices, QKeySequence, QShortcut  # type: ignore[attr-defined]
-from qtpy.QtWidgets import QLabel, QSizePolicy, QStackedWidget, QWidget
+from qtpy.QtCore import QEvent, QSize, Qt, QUrl, Signal  # type: ignore[attr-defined]
+from qtpy.QtGui import QDesktopServices
+from qtpy.QtWidgets import QLabel, QSizePolicy, QStackedWidget
 
 from napari_wsimil.cohorts.folder import REPORT
 from napari_wsimil.cohorts.labels import save_labels
@@ -19,23 +18,20 @@ from napari_wsimil.widgets.job import Failure
 from napari_wsimil.widgets.parts import colour_as_error, follow, say, text_label
 from napari_wsimil.widgets.property_table import copy_text
 from napari_wsimil.widgets.session import session_of
-from napari_wsimil.widgets.slide_table.asking import ask_folder, ask_manifest, ask_where_labels, sure_to_lose_labels
+from napari_wsimil.widgets.slide_table.asking import FileTarget, ask_folder, ask_manifest, ask_where_labels, sure_to_lose_labels
 from napari_wsimil.widgets.slide_table.controls import Controls, ProgressLine, column
 from napari_wsimil.widgets.slide_table.listing import SlideList
 from napari_wsimil.widgets.slide_table.model import SlideTableModel
 from napari_wsimil.widgets.slide_table.opening import SlideOpener
-from napari_wsimil.widgets.slide_table.pace import Pace
 from napari_wsimil.widgets.slide_table.pictures import SlidePictures
-from napari_wsimil.widgets.slide_table.recipe import predicting_slides
-from napari_wsimil.widgets.slide_table.run import CohortJob, CohortWish
+from napari_wsimil.widgets.slide_table.predicting import SlideRuns
 from napari_wsimil.widgets.slide_table.search import Found, SlideSearch
-from napari_wsimil.widgets.slide_table.settings import run_settings
+from napari_wsimil.widgets.slide_table.settings import model_title, run_settings
 from napari_wsimil.widgets.slide_table.table import SlideView
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from napari_wsimil.cohorts import CohortEvent
     from napari_wsimil.cohorts.overview import SlideRow
     from napari_wsimil.widgets.slide_table.search import Source
 
@@ -43,7 +39,7 @@ NOTHING = "Drop a folder of slides, or a manifest (CSV), here; or press Open fol
 FILTERED = "No slide passes the filter."
 
 
-class SlideTable(QWidget):
+class SlideTable(FileTarget):
     """A table of many slides.
 
     Signals
@@ -63,10 +59,6 @@ class SlideTable(QWidget):
         self._viewer = napari_viewer
         self._session = session_of(napari_viewer)
         self._found: Found | None = None
-        self._job: CohortJob | None = None
-        self._wish: CohortWish | None = None
-        self._pace = Pace(0)
-        self._recipe_only: list[str] | None = None
         self.slides = SlideList()
         self.pictures = SlidePictures(self)
         self.model = SlideTableModel(self.slides, self.pictures)
@@ -77,6 +69,7 @@ class SlideTable(QWidget):
         self.hint = QLabel(NOTHING)
         self.opener = SlideOpener(napari_viewer, self._session, self)
         self.search = SlideSearch(self)
+        self.runs = SlideRuns(self.slides, self.model, self.progress, self._session, self)
         self._lay_out()
         self._connect()
         self._follow_state()
@@ -85,7 +78,7 @@ class SlideTable(QWidget):
     @property
     def running(self) -> bool:
         """Whether slides are being predicted."""
-        return self._job is not None
+        return self.runs.running
 
     @property
     def results(self) -> Path | None:
@@ -111,11 +104,14 @@ class SlideTable(QWidget):
 
     def predict_all(self) -> None:
         """Predict all slides that are not done and did not fail."""
-        self._predict(self.slides.of_status("not predicted"), everything=True)
+        self._predict(self.slides.of_status("not predicted"))
 
     def predict_selected(self) -> None:
         """Predict the selected slides; those that are done with these settings stay as they are."""
-        self._predict([row for row in self.view.selected_rows() if row.status != "done"])
+        self._predict(self._selected_to_do())
+
+    def _selected_to_do(self) -> list[SlideRow]:
+        return [row for row in self.view.selected_rows() if row.status in ("not predicted", "failed")]
 
     def retry_failed(self) -> None:
         """Try again what failed."""
@@ -123,11 +119,10 @@ class SlideTable(QWidget):
 
     def cancel(self) -> None:
         """Stop soon; nothing is lost."""
-        self.search.stop()
-        if self._job is not None:
-            self._job.cancel()
-            self.controls.cancel_button.setEnabled(False)
-        self.progress.tell("Stopping" if self.running else "Stopped.")
+        if self.search.running:
+            self.search.stop()
+            self._tell_counts("Stopped. ")
+        self.runs.cancel()
         self._follow_state()
 
     def choose_results(self, folder: str | Path) -> None:
@@ -149,17 +144,16 @@ class SlideTable(QWidget):
         self.progress.tell(f"Saved {written.name}")
         self._follow_state()
 
-    def dragEnterEvent(self, event: Any) -> None:
-        """Files and folders are welcome."""
-        if event.mimeData().hasUrls():
-            event.acceptProposedAction()
+    def event(self, event: Any) -> bool:
+        """Taken out of the window, which is what its cross does: a run that nobody sees would lock the results."""
+        if event.type() == QEvent.Type.ParentChange and self.parentWidget() is None:
+            self.cancel()
+        return super().event(event)
 
-    def dropEvent(self, event: Any) -> None:
-        """List what was dropped."""
-        paths = tuple(Path(url.toLocalFile()) for url in event.mimeData().urls() if url.isLocalFile())
-        if paths:
-            event.acceptProposedAction()
-            self.open(paths[0] if len(paths) == 1 else paths)
+    def enterEvent(self, event: Any) -> None:
+        """Another model may have been chosen elsewhere."""
+        super().enterEvent(event)
+        self._follow_state()
 
     def _look_for(self, source: Source, results: Path | None) -> None:
         self._complain("")
@@ -168,14 +162,9 @@ class SlideTable(QWidget):
         self._follow_state()
 
     def _take_found(self, found: Found) -> None:
-        labels = {}
-        if self._found is not None and self._found.source == found.source:
-            labels = {row.path: row.label for row in self.slides.rows} if self.slides.relabelled else {}
+        again = self._found is not None and self._found.source == found.source
         self._found = found
-        self.model.refilled(lambda: self.slides.fill(found.rows))
-        for at, row in enumerate(self.slides.rows):
-            if row.path in labels:
-                self.slides.label([at], labels[row.path] or "")
+        self.model.refilled(lambda: self.slides.fill(found.rows, keep_labels=again))
         self.view.fit_columns()
         self._tell_counts()
         self._follow_state()
@@ -186,7 +175,7 @@ class SlideTable(QWidget):
         self._complain(sentence)
         self._follow_state()
 
-    def _predict(self, rows: Sequence[SlideRow], *, everything: bool = False) -> None:
+    def _predict(self, rows: Sequence[SlideRow]) -> None:
         found = self._found
         if found is None or self.running or not rows:
             return
@@ -198,44 +187,16 @@ class SlideTable(QWidget):
         except WsimilError as error:
             self._complain(str(error))
             return
-        names = [row.name for row in rows]
-        self._recipe_only = None if everything and not self.slides.of_status("failed") else names
         self._complain("")
-        self.slides.expect(names)
-        self.model.changed(range(len(self.slides.rows)))
-        self._wish = CohortWish([row.slide for row in self.slides.rows], names, found.results, settings)
-        self._pace = Pace(len(names))
-        self.progress.show_pace(self._pace)
-        self._job = CohortJob(self._wish, self._take_events, self._end, self)
+        self.runs.start(found, rows, settings)
         self._follow_state()
 
-    def _take_events(self, events: Sequence[CohortEvent]) -> None:
-        if self._wish is None or not events:
-            return
-        changed = {self.slides.take(event, self._wish.results) for event in events}
-        for event in events:
-            self._pace.take(event)
-        if any(event.kind in ("done", "failed") for event in events):
-            self.model.rearranged(self.slides.arrange)
-            self._follow_state()
-        self.model.changed(at for at in changed if at is not None)
-        if self.controls.cancel_button.isEnabled():
-            self.progress.show_pace(self._pace)
-
     def _end(self, outcome: Any) -> None:
-        """Take the end of a run, on the GUI thread."""
-        wish, self._job = self._wish, None
-        self.model.rearranged(self.slides.settle)
-        self.model.changed(range(len(self.slides.rows)))
+        """A run has ended."""
         self._tell_counts("Stopped. " if outcome is None else "")
         if isinstance(outcome, Failure):
-            self._complain(outcome.sentence)
-            if outcome.error is not None:
-                notification_manager.dispatch(Notification.from_exception(outcome.error))
-        elif outcome is not None and wish is not None and self._found is not None:
-            only, store = self._recipe_only, wish.settings.store
-            count = len(wish.only)
-            self._session.did(predicting_slides(self._found.source, wish.results, wish.settings, count, only=only, store=store))
+            elsewhere = " (More, Results folder…)" if "choose another folder" in outcome.sentence else ""
+            self._complain(f"{outcome.sentence}{elsewhere}")
         self._follow_state()
         self.ended.emit(outcome)
 
@@ -272,7 +233,6 @@ class SlideTable(QWidget):
         colour_as_error(self.message, self._viewer.theme)
 
     def _lay_out(self) -> None:
-        self.setAcceptDrops(True)
         self.message.setObjectName("message")
         self.hint.setObjectName("hint")
         self.hint.setAlignment(Qt.AlignmentFlag.AlignCenter)
@@ -303,14 +263,15 @@ class SlideTable(QWidget):
         self.view.predict_asked.connect(self.predict_selected)
         chosen: Any = self.view.selectionModel()
         chosen.selectionChanged.connect(self._follow_state)
-        copy = QShortcut(QKeySequence(QKeySequence.StandardKey.Copy), self.view)
-        copy.setContext(Qt.ShortcutContext.WidgetShortcut)
-        copy.activated.connect(lambda: self._copy(self.view.selected_rows()))
+        self.view.copy_asked.connect(lambda: self._copy(self.view.selected_rows()))
         self.model.labelled.connect(self._relabelled)
+        self.dropped.connect(self.open)
         self.search.told.connect(lambda count: self.progress.tell(f"Looking for slides: {count:,} found"))
         self.search.found.connect(self._take_found)
         self.search.refused.connect(self._not_found)
         self.opener.refused.connect(self._complain)
+        self.runs.moved.connect(self._follow_state)
+        self.runs.ended.connect(self._end)
         follow(self._viewer.events.theme, self._colour, self)
         self._colour()
 
@@ -328,32 +289,18 @@ class SlideTable(QWidget):
 
     def _follow_state(self, *_: Any) -> None:
         """What can be pressed now."""
-        controls, busy = self.controls, self.running or self.search.running
-        some, listed = self.view.selected_rows(), bool(self.slides.rows)
-        for part in (controls.open_button, controls.manifest_button, controls.more.results):
-            part.setEnabled(not self.running)
-        controls.more.results.setEnabled(listed and not busy)
-        left, failed = (len(self.slides.of_status(status)) for status in ("not predicted", "failed"))
-        for button, count, tip in (
-            (controls.predict_button, left, f"Predict the {left:,} slides that are not predicted yet"),
-            (
-                controls.selected_button,
-                len(some),
-                f"Predict the {len(some):,} selected slides" if some else "Select slides first",
-            ),
-            (controls.retry_button, failed, f"Try the {failed:,} slides again that failed"),
-        ):
-            button.setEnabled(bool(count) and not busy)
-            button.setToolTip(f"{tip}, with the model and the options of the dock Slide analysis" if count else tip)
-        controls.cancel_button.setEnabled(busy)
-        for part in (
-            controls.filter_field,
-            controls.wrong_box,
-            controls.uncertain_button,
-            controls.more.copy,
-            controls.more.labels,
-        ):
-            part.setEnabled(listed)
-        controls.report_button.setEnabled(self._found is not None and (self._found.results / REPORT).is_file())
+        listed = bool(self.slides.rows)
+        counts = [
+            len(self.slides.of_status("not predicted")),
+            len(self._selected_to_do()),
+            len(self.slides.of_status("failed")),
+        ]
+        if self.running:
+            self.controls.offer_stop(stopping=self.runs.stopping)
+        elif self.search.running:
+            self.controls.offer_stop()
+        else:
+            self.controls.offer_start(counts, model_title(self._viewer), listed=listed)
+        self.controls.report_button.setEnabled(self._found is not None and (self._found.results / REPORT).is_file())
         self._middle.setCurrentWidget(self.view if self.slides.shown else self.hint)
         self.hint.setText(FILTERED if listed else NOTHING)

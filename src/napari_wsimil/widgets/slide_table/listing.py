@@ -40,11 +40,12 @@ class SlideList:
         self._text, self._wrong = "", False
         self._before: dict[str, SlideRow] = {}
 
-    def fill(self, rows: Iterable[SlideRow]) -> None:
-        """Show these slides in place of all others."""
-        self.rows = list(rows)
+    def fill(self, rows: Iterable[SlideRow], *, keep_labels: bool = False) -> None:
+        """Show these slides in place of all others; `keep_labels`: with the labels given here, where they are the same."""
+        kept = {row.path: row.label for row in self.rows} if keep_labels and self.relabelled else {}
+        self.rows = [replace(row, label=kept.get(row.path, row.label)) for row in rows]
         self._at = {row.name: index for index, row in enumerate(self.rows)}
-        self.relabelled = False
+        self.relabelled = bool(kept)
         self._before = {}
         self.arrange()
 
@@ -64,6 +65,11 @@ class SlideList:
         if self._sort is not None:
             wanted = sorted_rows(wanted, self._sort[0], backwards=self._sort[1])
         self.shown = [self._at[row.name] for row in wanted]
+
+    @property
+    def arranged(self) -> bool:
+        """Whether the order, or which slides are shown, depends on what is known of them."""
+        return self._sort is not None or bool(self._text) or self._wrong
 
     def label(self, indices: Iterable[int], label: str) -> None:
         """Give slides a label; an empty one takes it away."""
@@ -120,5 +126,4 @@ class SlideList:
 
 
 def _progress(event: CohortEvent) -> str:
-    count = f": {event.patches:,} of {event.of:,}" if event.of else ""
-    return f"{event.stage}{count}"
+    return f"{event.patches:,} of {event.of:,} patches" if event.of else event.stage

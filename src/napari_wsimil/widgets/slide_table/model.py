@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
     from pathlib import Path
 
-    from qtpy.QtGui import QIcon, QPixmap
+    from qtpy.QtGui import QIcon
 
     from napari_wsimil.cohorts.overview import SlideRow
     from napari_wsimil.widgets.slide_table.listing import SlideList
@@ -39,7 +39,7 @@ AGREES_TEXT = {True: "✓ yes", False: "✗ no", None: ""}
 
 
 def _status(row: SlideRow) -> str:
-    return f"{row.status} · {row.told}" if row.status == "running" and row.told else row.status
+    return f"{row.status} · {row.told}" if row.told else row.status
 
 
 COLUMNS = (
@@ -47,26 +47,26 @@ COLUMNS = (
     Column("Slide", lambda row: row.name, "name", 160),
     Column("Label", lambda row: row.label or "", "label", 110, "What is known of the slide; F2 or a right-click changes it"),
     Column("Patient", lambda row: row.patient or "", "patient", 100),
-    Column("Status", _status, "status", 190),
+    Column("Status", _status, "status", 220),
     Column("Predicted", lambda row: row.predicted_class or "", "predicted", 110, "The most probable class"),
     Column(
         "Confidence",
         lambda row: "" if row.confidence is None else share(row.confidence),
         "confidence",
-        95,
+        110,
         "Probability of the predicted class",
     ),
     Column(
         "Uncertainty",
         lambda row: "" if row.uncertainty is None else f"{row.uncertainty:.2f}",
         "uncertainty",
-        95,
+        110,
         "Entropy of the probabilities of all classes: 0 is sure, 1 means that all are equally probable",
     ),
     Column("Agrees", lambda row: AGREES_TEXT[row.agrees], "agrees", 75, "Whether the predicted class is the label"),
 )
 PICTURE, NAME, LABEL, PATIENT, STATUS, AGREES = 0, 1, 2, 3, 4, 8
-_NUMBERS = frozenset({6, 7})
+_CENTRED = frozenset({6, 7, AGREES})
 
 
 class SlideTableModel(QAbstractTableModel):
@@ -163,8 +163,8 @@ class SlideTableModel(QAbstractTableModel):
             return self._picture(row.path)
         if role == Role.ToolTipRole:
             return self._tip(row, column)
-        if role == Role.TextAlignmentRole and column in _NUMBERS:
-            return int(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
+        if role == Role.TextAlignmentRole:
+            return _aligned(column)
         return COLUMNS[column].text(row) or COLUMNS[column].title if role == Role.AccessibleTextRole else None
 
     def setData(self, index: QModelIndex, value: Any, role: int = Role.EditRole) -> bool:
@@ -185,9 +185,11 @@ class SlideTableModel(QAbstractTableModel):
         if orientation != Qt.Orientation.Horizontal:
             return None
         column = COLUMNS[section]
+        if role == Role.TextAlignmentRole:
+            return _aligned(section)
         return {Role.DisplayRole: column.title, Role.ToolTipRole: column.tip or column.title}.get(Role(role))
 
-    def _picture(self, path: Path) -> QPixmap | QIcon | None:
+    def _picture(self, path: Path) -> QIcon | None:
         found = self._pictures.picture(path)
         return self._missing if found is None and self._pictures.problem(path) else found
 
@@ -209,3 +211,8 @@ class SlideTableModel(QAbstractTableModel):
                 cell = self.index(row, PICTURE)
                 self.dataChanged.emit(cell, cell, [Role.DecorationRole, Role.ToolTipRole])
                 return
+
+
+def _aligned(column: int) -> int:
+    across = Qt.AlignmentFlag.AlignHCenter if column in _CENTRED else Qt.AlignmentFlag.AlignLeft
+    return int(across | Qt.AlignmentFlag.AlignVCenter)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from napari.layers import Layer
-from qtpy.QtCore import QObject, Signal  # type: ignore[attr-defined]
+from qtpy.QtCore import QObject, QTimer, Signal  # type: ignore[attr-defined]
 
 from napari_wsimil.errors import WsimilError
 from napari_wsimil.widgets.background import read_in_background
@@ -26,6 +26,10 @@ if TYPE_CHECKING:
     from napari_wsimil.inference import SlidePrediction
     from napari_wsimil.slides import Slide
     from napari_wsimil.widgets.session import Session
+
+
+PAUSE_MS = 30
+"""Between two layers that are removed: napari collects all garbage after each, and the window is to be drawn meanwhile."""
 
 
 @dataclass(frozen=True)
@@ -77,12 +81,19 @@ class SlideOpener(QObject):
         self._viewer, self._session = viewer, session
         self._wanted: SlideRow | None = None
         self._before = ""
+        self._leaving: list[Any] = []
+        self._timer = QTimer(self)
+        self._timer.setInterval(PAUSE_MS)
+        self._timer.timeout.connect(self._remove_one)
         self.close_before = True
         """Whether the slide that was opened here before is closed then."""
 
     def open(self, row: SlideRow) -> None:
         """Open a slide with its prediction, or bring it to the front where it is open; the last one asked for wins."""
         self._wanted = row
+        if any(facts(layer).get("path") == str(row.path) for layer in self._leaving):
+            while self._leaving:
+                self._remove_one()
         layer = self._layer_of(row)
         if layer is None:
             read_in_background(row, lambda: _read(row), self._show)
@@ -91,7 +102,7 @@ class SlideOpener(QObject):
             read_in_background(row, lambda: _with_prediction(slide, row), self._show)
 
     def _layer_of(self, row: SlideRow) -> Any | None:
-        layers = (layer for layer in self._viewer.layers if is_slide(layer))
+        layers = (layer for layer in self._viewer.layers if is_slide(layer) and layer not in self._leaving)
         return next((layer for layer in layers if facts(layer)["path"] == str(row.path)), None)
 
     def _show(self, found: tuple[Any, Any]) -> None:
@@ -114,23 +125,33 @@ class SlideOpener(QObject):
         layers = self._viewer.layers
         fingerprint = slide.fingerprint
         there = [layer for layer in layers if is_slide(layer) and facts(layer)["fingerprint"] == fingerprint]
-        if self.close_before and self._before not in ("", fingerprint) and not any_running():
-            self._close(self._before)
+        before, self._before = self._before, fingerprint
         watch(self._viewer)
         layer = there[-1] if there else self._viewer.add_layer(Layer.create(*slide_layer(slide, colour_for(slide))))
         layers.move_multiple([layers.index(one) for one in layers if facts(one).get("fingerprint") == fingerprint], len(layers))
         layer.visible = True
         self._session.choose_slide(layer)
-        self._before = fingerprint
+        if self.close_before and before not in ("", fingerprint) and not any_running():
+            self._close(before)
         if not there:
             self._viewer.reset_view()
 
     def _close(self, fingerprint: str) -> None:
-        """Remove a slide with its predictions; what the user drew stays."""
-        for layer in list(self._viewer.layers):
+        """Take a slide away with its predictions, soon; what the user drew stays."""
+        for layer in self._viewer.layers:
             about = facts(layer)
             if about.get("fingerprint") == fingerprint and (about.get("kind") == "slide" or "prediction" in about):
+                layer.visible = False
+                self._leaving.append(layer)
+        self._timer.start()
+
+    def _remove_one(self) -> None:
+        if self._leaving:
+            layer = self._leaving.pop()
+            if layer in self._viewer.layers:
                 self._viewer.layers.remove(layer)
+        else:
+            self._timer.stop()
 
 
 def id_of(prediction: SlidePrediction) -> tuple[Any, ...]:

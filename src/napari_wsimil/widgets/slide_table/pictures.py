@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from napari.qt.threading import create_worker
 from qtpy.QtCore import QObject, Signal  # type: ignore[attr-defined]
+from qtpy.QtGui import QIcon
 
 from napari_wsimil.errors import WsimilError
 from napari_wsimil.slides.thumbnail import thumbnail
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from qtpy.QtGui import QImage, QPixmap
+    from qtpy.QtGui import QImage
     from qtpy.QtWidgets import QWidget
 
 MOST_WISHES = 60
@@ -90,13 +91,13 @@ class SlidePictures(QObject):
     def __init__(self, parent: QWidget) -> None:
         super().__init__(parent)
         self._parent = parent
-        self._known: OrderedDict[Path, QPixmap | str] = OrderedDict()
+        self._known: OrderedDict[Path, QIcon | str] = OrderedDict()
         self._wishes = Wishes()
         self._worker: Any = None
         wishes = self._wishes
         parent.destroyed.connect(lambda *_: wishes.clear())
 
-    def picture(self, path: Path) -> QPixmap | None:
+    def picture(self, path: Path) -> QIcon | None:
         """The picture of a slide; None where it is not known yet, which it will be soon, or can't be read."""
         found = self._known.get(path)
         if found is None:
@@ -130,9 +131,13 @@ class SlidePictures(QObject):
             self._known.popitem(last=False)
         self.ready.emit(path)
 
-    def _fitted(self, image: QImage) -> QPixmap:
+    def _fitted(self, image: QImage) -> QIcon:
         shrink = min(WIDTH / image.width(), HEIGHT / image.height())
-        return pixmap_for(image, image.width() * shrink, image.height() * shrink, self._parent.devicePixelRatioF())
+        pixmap = pixmap_for(image, image.width() * shrink, image.height() * shrink, self._parent.devicePixelRatioF())
+        icon = QIcon(pixmap)
+        # else Qt tints the picture of a selected row
+        icon.addPixmap(pixmap, QIcon.Mode.Selected)
+        return icon
 
     def _rest(self) -> None:
         self._worker = None

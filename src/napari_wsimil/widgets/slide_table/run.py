@@ -153,7 +153,7 @@ class CohortJob(QObject):
         worker.yielded.connect(on_events)
         worker.returned.connect(self._keep)
         worker.finished.connect(self._end)
-        parent.destroyed.connect(stop.set)
+        parent.destroyed.connect(lambda *_: stop.set())
         worker.start()
 
     def cancel(self) -> None:

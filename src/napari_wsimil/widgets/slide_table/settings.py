@@ -92,3 +92,11 @@ def run_settings(viewer: Any) -> RunSettings:
 def analysis_dock(viewer: Any) -> SlideAnalysis | None:
     """The dock "Slide analysis" of a window, or None."""
     return next((widget for widget in viewer.window.dock_widgets.values() if isinstance(widget, SlideAnalysis)), None)
+
+
+def model_title(viewer: Any) -> str:
+    """The model that is used, in words for a tooltip."""
+    dock = analysis_dock(viewer)
+    if dock is None:
+        return "the bundled model (the dock Slide analysis offers others)"
+    return f"the model and the options of Slide analysis ({dock.models.model_combo.currentText()})"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import QModelIndex, QPoint, QSize, Qt, Signal  # type: ignore[attr-defined]
-from qtpy.QtGui import QKeySequence, QShortcut  # type: ignore[attr-defined]
+from qtpy.QtGui import QKeySequence
 from qtpy.QtWidgets import (
     QAbstractItemView,
     QComboBox,
@@ -17,7 +17,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_wsimil.widgets.slide_table.model import AGREES, COLUMNS, LABEL, NAME, PATIENT, PICTURE, SlideTableModel
+from napari_wsimil.widgets.slide_table.model import AGREES, COLUMNS, LABEL, NAME, PATIENT, PICTURE, STATUS, SlideTableModel
 from napari_wsimil.widgets.slide_table.pictures import HEIGHT, WIDTH
 
 if TYPE_CHECKING:
@@ -61,6 +61,15 @@ class LabelEditor(QStyledItemDelegate):
             model.setData(index, editor.currentText())
 
 
+class Sentence(QStyledItemDelegate):
+    """A cell that is read from its beginning: what has no room is left out at the end."""
+
+    def initStyleOption(self, option: Any, index: QModelIndex) -> None:
+        """As usual, but for that."""
+        super().initStyleOption(option, index)
+        option.textElideMode = Qt.TextElideMode.ElideRight
+
+
 class SlideView(QTableView):
     """The table; a click selects, a double-click or Enter opens.
 
@@ -70,10 +79,13 @@ class SlideView(QTableView):
         A `SlideRow`.
     predict_asked
         The selected slides are to be predicted.
+    copy_asked
+        The selected slides are to be copied.
     """
 
     open_asked = Signal(object)
     predict_asked = Signal()
+    copy_asked = Signal()
 
     def __init__(self, slides: SlideList, model: SlideTableModel) -> None:
         super().__init__()
@@ -82,15 +94,21 @@ class SlideView(QTableView):
         self.setAccessibleName("Slides")
         self.setModel(model)
         self.setItemDelegateForColumn(LABEL, LabelEditor(self, slides.classes))
+        self.setItemDelegateForColumn(STATUS, Sentence(self))
         self._look()
         self._size_columns()
         self.doubleClicked.connect(lambda index: self.open_asked.emit(model.row(index)))
-        for key in (Qt.Key.Key_Return, Qt.Key.Key_Enter):
-            shortcut = QShortcut(QKeySequence(key), self)
-            shortcut.setContext(Qt.ShortcutContext.WidgetShortcut)
-            shortcut.activated.connect(self.open_current)
         self.setContextMenuPolicy(Qt.ContextMenuPolicy.CustomContextMenu)
         self.customContextMenuRequested.connect(lambda at: self.menu().popup(self._corner(at)))
+
+    def keyPressEvent(self, event: Any) -> None:
+        """Enter opens, Ctrl+C copies the selected slides; arrows and F2 are Qt's."""
+        if event.key() in (Qt.Key.Key_Return, Qt.Key.Key_Enter):
+            self.open_current()
+        elif event.matches(QKeySequence.StandardKey.Copy):
+            self.copy_asked.emit()
+        else:
+            super().keyPressEvent(event)
 
     def selected(self) -> list[int]:
         """Indices in the list of the selected slides, in the order that is shown."""
@@ -113,10 +131,18 @@ class SlideView(QTableView):
         self.scrollToTop()
 
     def fit_columns(self) -> None:
-        """Show the columns that something is known for."""
+        """Show the columns that something is known for; the name gets the width that is left."""
         rows = self._slides.rows
         self.setColumnHidden(PATIENT, not any(row.patient for row in rows))
         self.setColumnHidden(AGREES, not any(row.label for row in rows))
+        others = sum(self.columnWidth(number) for number in range(len(COLUMNS)) if number != NAME)
+        inside: Any = self.viewport()
+        self.setColumnWidth(NAME, max(COLUMNS[NAME].width, inside.width() - others))
+
+    def resizeEvent(self, event: Any) -> None:
+        """Another width."""
+        super().resizeEvent(event)
+        self.fit_columns()
 
     def label_selected(self, label: str) -> None:
         """Give the selected slides a label."""
@@ -188,5 +214,3 @@ class SlideView(QTableView):
         for number, column in enumerate(COLUMNS):
             header.resizeSection(number, column.width)
         header.setSectionResizeMode(PICTURE, QHeaderView.ResizeMode.Fixed)
-        header.setSectionResizeMode(NAME, QHeaderView.ResizeMode.Stretch)
-        header.setDefaultAlignment(Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter)

@@ -1,0 +1,299 @@
+"""Pictures of every dock in a real window, in both themes and two sizes, to be looked at.
+
+    xvfb-run -a -s "-screen 0 2000x1300x24 +extension GLX" python scripts/screenshots.py [--out FOLDER] [--docs] [--only NAME]
+
+A sample slide is made and predicted in the window itself. For each dock there is a scene: it is opened, something typical is done
+in it, and what it shows is waited for. `--docs` also writes the pictures of the README and the documentation into docs/images.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import tempfile
+import time
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+ROOT = Path(__file__).resolve().parents[1]
+SIZES = ((1280, 800), (1920, 1200))
+THEMES = ("dark", "light")
+SIDE = 8192
+"""Of the sample slide in px: some hundreds of patches."""
+PATIENCE = 60.0
+MOST_BYTES = 400_000
+DOCS = {
+    "analysis": ("dark", "window.png"),
+    "during": ("dark", "during.png"),
+    "regions": ("dark", "regions.png"),
+    "inspector": ("dark", "inspector.png"),
+    "compare": ("light", "compare.png"),
+    "annotate": ("dark", "annotate.png"),
+    "slides": ("light", "slides.png"),
+    "overview": ("light", "overview.png"),
+}
+"""Scene -> its theme, at 1280x800, and its name in docs/images."""
+
+
+class Studio:
+    """The window that is photographed.
+
+    Parameters
+    ----------
+    folder
+        Slides and results are made here.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        from napari_wsimil.samples import make_sample_slide
+        from napari_wsimil.widgets.demo import open_with_dock
+
+        self.folder = folder
+        self.slide = make_sample_slide(folder / "tumour.tiff", size=SIDE)
+        self.viewer, self.analysis = open_with_dock(self.slide, SIZES[0])
+
+    def until(self, done: Callable[[], Any], what: str = "") -> None:
+        """Let the window live until something is so; tell where it never is."""
+        from napari_wsimil.widgets.demo import settle
+
+        start = time.perf_counter()
+        while not done():
+            settle(30)
+            if time.perf_counter() - start > PATIENCE:
+                print(f"never happened: {what or done}", file=sys.stderr)
+                return
+
+    def rest(self, milliseconds: int = 400) -> None:
+        """Let the window live until all tiles and pictures are there."""
+        from napari_wsimil.widgets.demo import settle
+
+        self.until(lambda: all(layer.loaded for layer in self.viewer.layers), "tiles")
+        settle(milliseconds)
+
+    def open(self, name: str) -> Any:
+        """Open a dock, or bring it to the front."""
+        from napari_wsimil.widgets.docks import open_dock
+
+        widget = open_dock(self.viewer, name)
+        self.rest()
+        return widget
+
+    def alone(self, name: str) -> Any:
+        """Open a dock and close all others of this plugin, but that of the analysis."""
+        from napari_wsimil.widgets.docks import AREAS, dock_around
+
+        widget = self.open(name)
+        for other in AREAS:
+            if other not in (name, "Slide analysis"):
+                for found in self._widgets(other):
+                    dock = dock_around(found)
+                    if dock is not None:
+                        dock.hide()
+        return widget
+
+    def _widgets(self, name: str) -> list[Any]:
+        from qtpy.QtWidgets import QApplication, QDockWidget
+
+        docks = [dock for dock in QApplication.allWidgets() if isinstance(dock, QDockWidget)]
+        return [dock.widget() for dock in docks if dock.windowTitle().startswith(name) and dock.widget() is not None]
+
+    def fly(self, rank: int = 0) -> None:
+        """Go to one of the patches with most attention."""
+        from napari_wsimil.patches.patch import Patch
+        from napari_wsimil.widgets.results import fly_to
+
+        scores = self.analysis.prediction.attention[min(self.analysis.prediction.attention)].top(rank + 1)
+        x, y = scores.xy[rank].tolist()
+        fly_to(
+            self.viewer, self.analysis.slides.layer, Patch(min(self.analysis.prediction.attention), x, y, scores.size_level0)
+        )
+        self.rest()
+
+    def shoot(self, name: str, out: Path, sizes: tuple[tuple[int, int], ...] = SIZES, themes: tuple[str, ...] = THEMES) -> None:
+        """Save the window in each theme and size."""
+        for theme in themes:
+            self.viewer.theme = theme
+            for width, height in sizes:
+                self.viewer.window.resize(width, height)
+                self.rest()
+                path = out / f"{name}-{theme}-{width}x{height}.png"
+                self.viewer.window.screenshot(str(path), flash=False, canvas_only=False)
+                print(path.name, flush=True)
+
+
+@contextmanager
+def shown(studio: Studio, layers: list[Any]) -> Iterator[None]:
+    """Show these layers for a while and take them away again."""
+    yield
+    for layer in layers:
+        if layer in studio.viewer.layers:
+            studio.viewer.layers.remove(layer)
+
+
+def scene_start(studio: Studio, out: Path) -> None:
+    """The slide, before anything was done."""
+    studio.rest(1500)
+    studio.shoot("start", out)
+
+
+def scene_during(studio: Studio, out: Path) -> None:
+    """Predict, half-way."""
+    from napari_wsimil.widgets.slide_layer import facts
+
+    dock = studio.analysis
+    studio.viewer.theme = "dark"
+    studio.viewer.window.resize(*SIZES[0])
+    dock.predict_button.click()
+    studio.until(lambda: any(facts(layer).get("kind") == "provisional" for layer in studio.viewer.layers) or not dock.running)
+    studio.until(lambda: dock.progress.bar.value() > 0.4 * max(1, dock.progress.bar.maximum()) or not dock.running)
+    studio.shoot("during", out, sizes=SIZES[:1], themes=("dark",))
+    studio.until(lambda: not dock.running, "prediction")
+
+
+def scene_analysis(studio: Studio, out: Path) -> None:
+    """The result, and the options unfolded."""
+    from napari_wsimil.widgets.parts import Fold
+
+    studio.alone("Slide analysis")
+    studio.viewer.reset_view()
+    studio.shoot("analysis", out)
+    for fold in studio.analysis.findChildren(Fold):
+        fold.button.click()
+    studio.shoot("options", out, sizes=SIZES[:1])
+    for fold in studio.analysis.findChildren(Fold):
+        fold.button.click()
+
+
+def scene_overview(studio: Studio, out: Path) -> None:
+    studio.alone("Slide overview")
+    studio.rest(1000)
+    studio.shoot("overview", out)
+
+
+def scene_regions(studio: Studio, out: Path) -> None:
+    studio.alone("Regions")
+    studio.open("Slide analysis")
+    studio.fly()
+    studio.rest(2500)
+    studio.shoot("regions", out)
+
+
+def scene_inspector(studio: Studio, out: Path) -> None:
+    from napari_wsimil.patches.patch import Patch
+    from napari_wsimil.widgets.session import session_of
+
+    studio.alone("Zoom inspector")
+    prediction = studio.analysis.prediction
+    scores = prediction.attention[min(prediction.attention)].top(1)
+    x, y = scores.xy[0].tolist()
+    session_of(studio.viewer).choose_patch(Patch(min(prediction.attention), x, y, scores.size_level0))
+    studio.fly()
+    studio.rest(2500)
+    studio.shoot("inspector", out)
+
+
+def scene_compare(studio: Studio, out: Path) -> None:
+    """The model's own patches beside overlapping ones."""
+    from napari_wsimil.inference import load_prediction, predict
+    from napari_wsimil.inference.options import PatchOptions
+
+    saved = predict(studio.slide, "bundled", options=PatchOptions(overlap=0.5), store=studio.folder / "features").save(
+        studio.folder / "overlap.prediction.h5"
+    )
+    assert load_prediction(saved)  # noqa: S101
+    before = list(studio.viewer.layers)
+    studio.viewer.open(str(saved), plugin="napari-wsimil")
+    added = [layer for layer in studio.viewer.layers if layer not in before]
+    studio.alone("Compare")
+    studio.viewer.reset_view()
+    studio.rest(2500)
+    studio.shoot("compare", out)
+    for layer in added:
+        if layer in studio.viewer.layers:
+            studio.viewer.layers.remove(layer)
+
+
+def scene_annotate(studio: Studio, out: Path) -> None:
+    studio.alone("Annotate")
+    studio.rest(1500)
+    studio.shoot("annotate", out)
+
+
+def scene_slides(studio: Studio, out: Path) -> None:
+    """A folder of three slides."""
+    from napari_wsimil.samples import make_sample_slide
+
+    cohort = studio.folder / "cohort"
+    cohort.mkdir(exist_ok=True)
+    for seed, kind in enumerate(("tumour", "normal", "tumour"), start=1):
+        path = cohort / f"case-{seed}.tiff"
+        if not path.exists():
+            make_sample_slide(path, kind=kind, seed=seed, size=2048)
+    dock = studio.alone("Slides")
+    fill = getattr(dock, "open_folder", None) or getattr(dock, "take", None)
+    if fill is not None:
+        fill(cohort)
+    studio.rest(3000)
+    studio.shoot("slides", out)
+
+
+SCENES: dict[str, Callable[[Studio, Path], None]] = {
+    name.removeprefix("scene_"): scene for name, scene in list(globals().items()) if name.startswith("scene_")
+}
+
+
+def for_docs(out: Path) -> None:
+    """Write the pictures of the documentation, small."""
+    for scene, (theme, name) in DOCS.items():
+        path = out / f"{scene}-{theme}-{SIZES[0][0]}x{SIZES[0][1]}.png"
+        if path.exists():
+            target = ROOT / "docs" / "images" / name
+            small(path, target)
+            print(f"{target.relative_to(ROOT)}: {target.stat().st_size // 1000} kB")
+
+
+def small(path: Path, target: Path) -> None:
+    """Copy a PNG with as many colours as fit into `MOST_BYTES`."""
+    from PIL import Image
+
+    picture = Image.open(path).convert("RGB")
+    for colours in (None, 256, 192, 128, 96, 64):
+        kept = picture if colours is None else picture.quantize(colours, dither=Image.Dither.FLOYDSTEINBERG)
+        kept.save(target, optimize=True)
+        if target.stat().st_size <= MOST_BYTES:
+            return
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--out", type=Path, default=ROOT / "build" / "screenshots")
+    parser.add_argument("--docs", action="store_true", help="write docs/images as well")
+    parser.add_argument("--only", nargs="*", choices=list(SCENES), help="these scenes; a prediction is made first")
+    options = parser.parse_args()
+    options.out.mkdir(parents=True, exist_ok=True)
+    wanted = options.only or list(SCENES)
+    with tempfile.TemporaryDirectory() as folder:
+        os.environ["NAPARI_WSIMIL_CACHE"] = folder
+        os.environ["NAPARI_CONFIG"] = str(Path(folder) / "settings.yaml")
+        studio = Studio(Path(folder))
+        for name, scene in SCENES.items():
+            if name not in wanted and name != "during":
+                continue
+            start = time.perf_counter()
+            try:
+                scene(studio, options.out)
+            except Exception as error:  # noqa: BLE001 - the other pictures are wanted all the same
+                print(f"{name} failed: {type(error).__name__}: {error}", file=sys.stderr)
+            print(f"{name}: {time.perf_counter() - start:.1f} s", flush=True)
+        studio.viewer.close()
+    if options.docs:
+        for_docs(options.out)
+
+
+if __name__ == "__main__":
+    main()
