@@ -129,9 +129,9 @@ def test_predict_refuses(run, tiny_slide, random_model, tmp_path, arguments, say
 
 
 def test_misspelt_options_are_refused(run, tiny_slide, tmp_path):
-    code, _, err = run("predict", tiny_slide, "--out", tmp_path, "--format", "pdf")
+    code, _, err = run("predict", tiny_slide, "--out", tmp_path, "--format", "word")
     assert code == 2
-    assert "choose from geojson, csv" in err
+    assert "choose from geojson, asap, csv" in err
     assert run("predict", tiny_slide)[0] == 2
     assert run("predict", "--out", tmp_path)[0] == 2
     assert run("info", tiny_slide, "--mpp", "0")[0] == 2

@@ -79,6 +79,16 @@ def test_more_are_compared_each_with_each(run, saved):
     assert pairs[1]["spearman"] == pytest.approx(pairs[2]["spearman"])
 
 
+def test_files_of_one_name_are_told_apart_by_their_folders(run, saved):
+    again = saved[0].parent / "again" / saved[0].name
+    again.parent.mkdir()
+    again.write_bytes(saved[0].read_bytes())
+    _, text, _ = run("compare", saved[0], again, "--json")
+    (pair,) = json.loads(text)
+    assert pair["second"] == "again/one"
+    assert pair["first"] == f"{saved[0].parent.name}/one"
+
+
 def test_one_is_compared_with_itself_and_magnifications_are_chosen(run, saved):
     code, text, _ = run("compare", saved[0], "--json")
     assert code == 0

@@ -60,6 +60,7 @@ _HOMES = {
     "find_slides": "cohorts",
     "slide_table": "cohorts",
     "SlideRow": "cohorts",
+    "save_labels": "cohorts",
     "read_manifest": "training.data.manifest",
     "Manifest": "training.data.manifest",
     "train": "training.runs.run",
@@ -90,6 +91,7 @@ if TYPE_CHECKING:
         extract_cohort,
         find_slides,
         predict_cohort,
+        save_labels,
         slide_table,
     )
     from napari_wsimil.encoders import Encoder, load_encoder

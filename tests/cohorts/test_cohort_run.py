@@ -260,7 +260,7 @@ def test_features_are_extracted_and_told_of(slides, random_encoder, tmp_path):
         ({"workers": 1, "scheduler": "tcp://127.0.0.1:1"}, "not both"),
         ({"workers": -1}, "can't be -1"),
         ({"retries": -1}, "can't be -1"),
-        ({"formats": ["pdf"]}, "no export format 'pdf'"),
+        ({"formats": ["docx"]}, "no export format 'docx'"),
     ],
 )
 def test_nonsense_is_refused_before_any_work(cohort, tmp_path, changed, words):

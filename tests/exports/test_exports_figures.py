@@ -1,5 +1,6 @@
 """Figures: each pixel of slide and overlay at its place, at any resolution, whole or in part."""
 
+import base64
 import io
 import re
 
@@ -13,7 +14,10 @@ import napari_wsimil as ws
 from napari_wsimil.errors import CancelledError, ExportError
 from napari_wsimil.exports.colours import attention_colours, probability_colours
 from napari_wsimil.exports.figures import FigureOptions, draw_figure, drawing, framed
+from napari_wsimil.exports.figures.boxes import box_marks
 from napari_wsimil.exports.figures.fonts import shortened, text_width
+from napari_wsimil.exports.figures.legend import legend
+from napari_wsimil.exports.figures.marks import Words
 from napari_wsimil.exports.figures.scale import length_text, round_length
 from napari_wsimil.exports.looks import BoxLook, RasterLook, default_looks, leading_mpp
 from napari_wsimil.inference.prediction import PatchScores, SlidePrediction
@@ -121,6 +125,38 @@ def test_boxes_are_outlined_at_their_edges_and_numbered(squares, predicted):
     assert not (plain == (0, 0, 255)).all(axis=-1)[132:160, 132:160].any()
 
 
+def test_many_small_boxes_are_not_numbered(squares, predicted):
+    """Numbers of two hundred patches would hide the tissue; a figure that is large enough has room for them."""
+    corners = np.stack(np.meshgrid(np.arange(0, 1024, 64.0), np.arange(0, 768, 64.0)), axis=-1).reshape(-1, 2)
+    boxes = np.concatenate([corners, corners + 64], axis=1)
+    numbers = tuple(str(number) for number in range(len(boxes)))
+
+    def words(labels, width):
+        frame = framed(FigureOptions(width=width), squares.slide)
+        marks = box_marks([BoxLook("Many", boxes, "#0000ff", labels)], frame, 12.0)
+        return [mark.text for mark in marks if isinstance(mark, Words)]
+
+    assert words(numbers, 256) == []
+    assert words(numbers, 2048) == list(numbers)
+    few = framed(FigureOptions(width=256), squares.slide)
+    marks = box_marks([BoxLook("Few", boxes[:5], "#0000ff", numbers[:5])], few, 12.0)
+    placed = [(mark.x, mark.y) for mark in marks if isinstance(mark, Words)]
+    assert len(set(placed)) == 5
+
+
+def test_legends_of_masks_and_of_numbered_regions(squares, predicted):
+    mask = RasterLook("Tissue", np.ones((12, 16), np.float32), (0, 0), (64, 64), RED, (0, 1), 1.0, unit="tissue")
+    table = np.float32([[0, 0, 0, 0], [0, 1, 0, 1], [0, 0, 1, 1]])
+    regions = RasterLook("Regions", np.float32([[1, 2]]), (0, 0), (64, 64), table, (0, 2), 1.0, unit="region")
+    options = FigureOptions(width=600, overlays=[mask, regions], scale_bar=False)
+    found = draw_figure(predicted(), squares.slide, options)[450:]
+    assert is_red(found).sum() > 50
+    for colour in ((0, 255, 0), (0, 0, 255)):
+        assert (found == colour).all(axis=-1).sum() > 50
+    texts = [mark.text for mark in legend([mask, regions], 10, 600).marks if isinstance(mark, Words)]
+    assert texts == ["Tissue", "Regions", "1", "2"]
+
+
 def test_two_kinds_of_one_box_are_both_seen(squares, predicted):
     """Anchors are mostly the most attended patches too."""
     found = draw_figure(predicted(anchors=True), squares.slide, FigureOptions(width=1024, **BARE))
@@ -188,24 +224,22 @@ def test_files_hold_the_figure_and_its_size_in_print(squares, predicted, tmp_pat
 
 
 def test_svg_holds_text_lines_and_one_picture(squares, predicted, tmp_path):
-    options = FigureOptions((0, 0, 1024, 512), width=512, title=True, dpi=96)
+    options = FigureOptions((0, 256, 1024, 768), width=512, title=True, dpi=96)
     path = ws.export(predicted(anchors=True), tmp_path / "a.svg", figure=options, top=3)
     root = ElementTree.parse(path).getroot()
     space = "{http://www.w3.org/2000/svg}"
     texts = [text.text for text in root.iter(f"{space}text")]
-    assert {"Attention", "Top regions (1)", "50 µm", "1"} <= set(texts) or "100 µm" in texts
+    assert {"Attention", "Anchors (3)", "Top regions (3)", "100 µm", "1", "2", "3"} <= set(texts)
     assert any("made-up <model>" in text for text in texts)
     assert float(root.get("width").removesuffix("mm")) == pytest.approx(512 / 96 * 25.4, abs=0.1)
     pictures = [image.get("href") for image in root.iter(f"{space}image")]
     assert all(address.startswith("data:image/") for address in pictures)
-    import base64
-
     with Image.open(io.BytesIO(base64.b64decode(pictures[0].split(",")[1]))) as image:
         assert image.size == (512, 256)
         expected = draw_figure(
             predicted(),
             squares.slide,
-            FigureOptions((0, 0, 1024, 512), width=512, overlays=default_looks(predicted(), 0), **BARE),
+            FigureOptions((0, 256, 1024, 768), width=512, overlays=default_looks(predicted(), 0), **BARE),
         )
         assert np.abs(np.asarray(image).astype(int) - expected).mean() < 2
     assert re.search(r"stroke=\"#1446ff\"", path.read_text())
@@ -300,6 +334,17 @@ def test_a_slide_without_pixel_size(predicted, tmp_path):
         assert (found == 0x1C).all(axis=-1).any(), "a scale bar in pixels"
         with pytest.raises(ExportError, match="give the width in px"):
             draw_figure(prediction, slide, FigureOptions(mpp=1.0))
+
+
+def test_colours_are_those_of_matplotlib():
+    import matplotlib as mpl
+
+    for table, name, start, end in ((attention_colours(), "inferno", 0.35, 0.85), (probability_colours(), "viridis", 0, 1)):
+        expected = mpl.colormaps[name](np.linspace(start, end, 256))[:, :3]
+        assert np.abs(table[:, :3] - expected).max() < 4 / 255
+        assert not table.flags.writeable
+    assert attention_colours()[0, 3] == 0
+    assert attention_colours()[-1, 3] == 1
 
 
 def test_names_that_are_too_long_are_shortened():

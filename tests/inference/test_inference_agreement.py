@@ -96,7 +96,7 @@ def test_one_class_of_several_against_the_rest():
 
 def test_names_may_stand_for_classes():
     regions = drawn(("_0", 0, 0, 100, 100))
-    with pytest.raises(AnnotationError, match=r"No region of here\.geojson is of the class 'tumour'; it holds _0"):
+    with pytest.raises(AnnotationError, match=r"No region of here\.geojson is of the class 'tumour'; what is drawn is _0"):
         ws.agreement(prediction([0.9, 0.1]), regions)
     assert ws.agreement(prediction([0.9, 0.1]), regions, names={"_0": "tumour"}).auc == 1.0
 

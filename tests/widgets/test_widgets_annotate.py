@@ -9,14 +9,17 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import shapely
-from qtpy.QtCore import QPoint, Qt
-from qtpy.QtWidgets import QLineEdit, QPushButton, QWidget
+from qtpy.QtCore import QMimeData, QPoint, QPointF, Qt, QUrl
+from qtpy.QtGui import QDragEnterEvent, QDropEvent
+from qtpy.QtOpenGLWidgets import QOpenGLWidget
+from qtpy.QtWidgets import QApplication, QLineEdit, QPushButton
+from superqt.utils import WorkerBase
 
 import napari_wsimil as ws
 from napari_wsimil.annotations import Region
 from napari_wsimil.annotations.regions import valid_shape
 from napari_wsimil.widgets.annotate.brush import resolutions
-from napari_wsimil.widgets.annotate.keeping import draft_of, own_file
+from napari_wsimil.widgets.annotate.keeping import draft_of, own_file, read_into_layer
 from napari_wsimil.widgets.reader import get_reader
 
 pytestmark = pytest.mark.gui
@@ -58,7 +61,8 @@ def annotate(make_napari_viewer_proxy, qtbot, slide_path, made_up):
         hands.settle()
         return hands
 
-    return build
+    yield build
+    WorkerBase.await_workers(20_000)
 
 
 class Hands(SimpleNamespace):
@@ -66,15 +70,27 @@ class Hands(SimpleNamespace):
 
     def __init__(self, viewer, dock, qtbot):
         super().__init__(viewer=viewer, dock=dock, qtbot=qtbot, board=dock.board)
-        found = [one for one in viewer.window._qt_window.findChildren(QWidget) if type(one).__name__ == "CanvasBackendDesktop"]
+        found = [one for one in QApplication.allWidgets() if isinstance(one, QOpenGLWidget) and one.isVisible()]
         self.canvas = max(found, key=lambda one: one.width() * one.height())
+
+    def drop(self, path):
+        """A file on the canvas, as the mouse does it."""
+        data = QMimeData()
+        data.setUrls([QUrl.fromLocalFile(str(path))])
+        target = self.canvas
+        while target.parentWidget() is not None and not target.acceptDrops():
+            target = target.parentWidget()
+        middle = target.rect().center()
+        what = Qt.DropAction.CopyAction, data, LEFT, Qt.KeyboardModifier.NoModifier
+        QApplication.sendEvent(target, QDragEnterEvent(middle, *what))
+        QApplication.sendEvent(target, QDropEvent(QPointF(middle), *what))
 
     def settle(self):
         self.qtbot.wait(30)
 
     def press(self, name):
         button = self.dock.findChild(QPushButton, name)
-        assert button.isEnabled(), name
+        self.qtbot.waitUntil(button.isEnabled)
         self.dock.filled.ensureWidgetVisible(button)
         self.qtbot.mouseClick(button, LEFT)
 
@@ -279,7 +295,7 @@ def test_what_is_imported_is_exported_unchanged(annotate, slide_path, tmp_path, 
     assert any("open that slide first" in text for text in told())
     assert hands.dock.empty.isVisible()
     hands.viewer.open(str(slide_path), plugin="napari-wsimil")
-    hands.viewer.open(str(first), plugin="napari-wsimil")
+    hands.drop(first)
     hands.qtbot.waitUntil(lambda: hands.layer is not None and len(hands.layer.data) == 3)
     assert "2 regions from drawn.geojson" in hands.dock.note.text()
     hands.qtbot.waitUntil(lambda: hands.cells()[0][:3] == ["1", "Tumour", "1"])
@@ -293,7 +309,7 @@ def test_what_is_imported_is_exported_unchanged(annotate, slide_path, tmp_path, 
     assert np.abs(hands.pixel(500, 800) - inside).max() > 5
     hands.layer.visible = before
     asked = []
-    hands.dock.files.asked.connect(asked.append)
+    hands.dock.filing.panel.asked.connect(asked.append)
     hands.press("export_regions")
     assert asked[0].selectedFiles()[0].endswith("slide.xml")
     asked[0].filterSelected.emit("QuPath GeoJSON (*.geojson)")
@@ -326,6 +342,22 @@ def test_what_is_imported_is_exported_unchanged(annotate, slide_path, tmp_path, 
     assert not picture.editable
     found = hands.board.drawn().annotations(first)
     assert [one.shape.area for one in found.regions] == [HOLED.area, TWO.area]
+
+
+def test_qupath_counts_from_the_scanned_area(tmp_path):
+    slide = SimpleNamespace(
+        origin=(1000, 500), mpp=(0.5, 0.5), fingerprint="f", path=tmp_path / "s.mrxs", width=9000, height=9000
+    )
+    path = ws.write_annotations(
+        drawn(Region("tumour", shapely.box(1000, 500, 1100, 700))), tmp_path / "a.geojson", origin=slide.origin
+    )
+    text = json.loads(path.read_text())
+    assert np.min(text["features"][0]["geometry"]["coordinates"], axis=(0, 1)).tolist() == [0, 0]
+    del text["wsimil"]  # as QuPath writes it
+    path.write_text(json.dumps(text))
+    put = read_into_layer(path, slide, ([], {}), lambda _: (1, 2, 3), 1.0)
+    assert put.layer.data[0].min(axis=0).tolist() == [499.5, 999.5]
+    assert put.layer.features["source"].tolist() == ["a.geojson #1"]
 
 
 def test_masks_are_never_large():
@@ -367,6 +399,12 @@ def test_the_prediction_beside_what_is_drawn(annotate, slide_path):
     box.by_combo.setCurrentIndex(1)
     box.by_combo.activated.emit(1)
     hands.qtbot.waitUntil(lambda: box.result is not None and box.result.by == "attention")
+    box.rest_combo.setCurrentIndex(2)
+    box.rest_combo.activated.emit(2)
+    hands.qtbot.waitUntil(lambda: box.result.negative == 0)
+    assert "Patch AUC –" in box.words.text()
+    assert "There is no AUC" in box.words.text()
+    assert "--no-rest" in hands.dock._session.deeds[0].command
     hands.layer.selected_data = {0}
     hands.layer.remove_selected()
     assert "Regions changed" in box.hint.text()
@@ -377,35 +415,42 @@ def test_nothing_that_was_drawn_is_lost(annotate, slide_path, qtbot):
     slide = hands.board.slide
     hands.press("tool_add_rectangle")
     hands.drag((400, 400), (800, 800))
-    assert not hands.dock.files.file
-    qtbot.waitUntil(lambda: hands.dock.files.state.text() == "Not saved to a file yet.")
+    assert not hands.dock.filing.panel.file
+    qtbot.waitUntil(lambda: hands.dock.filing.panel.state.text() == "Not saved to a file yet.")
     qtbot.waitUntil(draft_of(slide).exists, timeout=10_000)
+    hands.drag((1000, 1000), (1400, 1400))
+    hands.viewer.layers.remove(hands.layer)
+    qtbot.waitUntil(hands.dock.filing.offer.isVisible)
+    hands.press("offer_open")
+    qtbot.waitUntil(lambda: hands.layer is not None and len(hands.layer.data) == 2)
+    hands.layer.selected_data = {1}
+    hands.layer.remove_selected()
     hands.viewer.layers.clear()
     assert hands.dock.empty.isVisible()
     hands.viewer.open(str(slide_path), plugin="napari-wsimil")
-    qtbot.waitUntil(hands.dock.offer.isVisible)
-    assert "were not saved" in hands.dock.offer.words.text()
+    qtbot.waitUntil(hands.dock.filing.offer.isVisible)
+    assert "were not saved" in hands.dock.filing.offer.words.text()
     hands.press("offer_open")
     qtbot.waitUntil(lambda: hands.layer is not None and len(hands.layer.data) == 1)
     asked = []
-    hands.dock.files.asked.connect(asked.append)
+    hands.dock.filing.panel.asked.connect(asked.append)
     hands.press("save_regions")
     asked[0].fileSelected.emit(str(own_file(slide)))
     asked[0].reject()
     qtbot.waitUntil(own_file(slide).exists)
     qtbot.waitUntil(lambda: not draft_of(slide).exists())
-    qtbot.waitUntil(lambda: hands.dock.files.state.text() == "Saved as slide.annotations.geojson.")
+    qtbot.waitUntil(lambda: hands.dock.filing.panel.state.text() == "Saved as slide.annotations.geojson.")
     hands.press("tool_add_rectangle")
     hands.drag((1000, 400), (1400, 800))
-    qtbot.waitUntil(lambda: "Changes are not saved" in hands.dock.files.state.text())
+    qtbot.waitUntil(lambda: "Changes are not saved" in hands.dock.filing.panel.state.text())
     hands.press("save_regions")
     qtbot.waitUntil(lambda: len(ws.read_annotations(own_file(slide)).regions) == 2)
     hands.viewer.layers.clear()
     hands.viewer.open(str(slide_path), plugin="napari-wsimil")
-    qtbot.waitUntil(hands.dock.offer.isVisible)
-    assert "slide.annotations.geojson" in hands.dock.offer.words.text()
+    qtbot.waitUntil(hands.dock.filing.offer.isVisible)
+    assert "slide.annotations.geojson" in hands.dock.filing.offer.words.text()
     hands.press("offer_decline")
-    assert not hands.dock.offer.isVisible()
+    assert not hands.dock.filing.offer.isVisible()
     assert own_file(slide).exists()
 
 

@@ -17,6 +17,7 @@ from napari_wsimil.cohorts.folder import CohortFolder
 from napari_wsimil.cohorts.overview import SlideRow
 from napari_wsimil.cohorts.records import Record, count_attempts
 from napari_wsimil.widgets.slide_layer import facts, is_slide
+from napari_wsimil.widgets.slide_table import run
 from napari_wsimil.widgets.slide_table.listing import SlideList
 from napari_wsimil.widgets.slide_table.model import AGREES, LABEL, NAME, PICTURE, STATUS
 from napari_wsimil.widgets.slide_table.pace import Pace
@@ -212,6 +213,7 @@ def test_a_folder_from_listing_to_report(many, folder, qtbot, monkeypatch, rando
     assert "2 done · 1 failed" in table.progress.label.text()
     assert not controls.predict_button.isEnabled()
     assert (folder / "predictions" / "results.csv").is_file()
+    assert controls.copy_button.isEnabled()
     recipe = table._session.deeds[0]
     assert recipe.title == "Predict 3 slides"
     assert "ws.predict_cohort(" in recipe.python
@@ -263,7 +265,7 @@ def test_a_folder_from_listing_to_report(many, folder, qtbot, monkeypatch, rando
 
 
 @pytest.mark.gui
-def test_cancel_loses_nothing_and_labels_are_kept(many, folder, qtbot, tmp_path, write_slide):
+def test_cancel_loses_nothing_and_labels_are_kept(many, folder, qtbot, tmp_path, write_slide, monkeypatch):
     table, view, controls = many.table, many.view, many.controls
     write_slide(folder / "d.tiff", width=1024, height=1280)
     manifest = folder / "m.csv"
@@ -277,13 +279,15 @@ def test_cancel_loses_nothing_and_labels_are_kept(many, folder, qtbot, tmp_path,
     assert not view.isColumnHidden(AGREES)
 
     # cancel after the first slide: it is kept, the others are what they were
-    stop = table.runs.moved
-    stop.connect(table.cancel)
-    many.press(controls.predict_button)
-    many.wait()
-    stop.disconnect(table.cancel)
-    assert many.texts(STATUS).count("done") in (1, 2)
-    assert set(many.texts(STATUS)) == {"done", "not predicted"}
+    records = folder / "predictions" / "records"
+    with monkeypatch.context() as patch:
+        # the run waits, as it does for the dock, as soon as one slide is done
+        patch.setattr(run, "any_running", lambda: any(records.glob("*.json")))
+        many.press(controls.predict_button)
+        qtbot.waitUntil(lambda: bool(table.slides.of_status("done")), timeout=20_000)
+        many.press(controls.cancel_button)
+        many.wait()
+    assert sorted(many.texts(STATUS)) == ["done", "not predicted", "not predicted"]
     assert table.progress.label.text().startswith("Stopped.")
     first = table.slides.of_status("done")[0].name
     # only the selected one, then all others: what was done is not done again
@@ -292,9 +296,9 @@ def test_cancel_loses_nothing_and_labels_are_kept(many, folder, qtbot, tmp_path,
     many.press(controls.selected_button)
     many.wait()
     assert many.cell(left, STATUS).data() == "done"
-    if controls.predict_button.isEnabled():
-        many.press(controls.predict_button)
-        many.wait()
+    assert [row.status for row in table.slides.rows].count("not predicted") == 1
+    many.press(controls.predict_button)
+    many.wait()
     assert many.texts(STATUS) == ["done"] * 3
     assert count_attempts(CohortFolder(folder / "predictions").attempts_path(first)) == 1
 
@@ -342,8 +346,6 @@ def at_work():
 
 @pytest.mark.gui
 def test_a_run_waits_for_the_dock_and_ends_with_the_window(many, folder, qtbot, monkeypatch):
-    from napari_wsimil.widgets.slide_table import run
-
     busy = [True]
     monkeypatch.setattr(run, "any_running", lambda: busy[0])
     many.open(folder)

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
     from napari_wsimil.inference.comparison import Comparison, Row
 
+PREDICTION_SUFFIX = ".prediction.h5"
+
 
 @click.command()
 @click.argument("predictions", metavar="PREDICTION...", type=file_path, nargs=-1, required=True)
@@ -65,7 +67,7 @@ def compare(predictions: tuple[Path, ...], out: Path | None, places: Path | None
         raise click.UsageError("--places is for one pair: give two predictions.")
     loaded = [load_prediction(path) for path in predictions]
     pairs = list(combinations(range(len(loaded)), 2)) or [(0, 0)]
-    names = numbered([path.name.removesuffix(".prediction.h5") for path in predictions])
+    names = numbered(_names(predictions))
     found = [compare_two(loaded[a], loaded[b], names=(names[a], names[b]) if a != b else None, **options) for a, b in pairs]
     tables = [(out, [comparison.record() for comparison in found]), (places, _places(found[0]) if places else [])]
     for path, records in tables:
@@ -99,6 +101,14 @@ def csv_of(records: Sequence[dict[str, Any]]) -> str:
     writer.writeheader()
     writer.writerows(records)
     return out.getvalue()
+
+
+def _names(paths: Sequence[Path]) -> list[str]:
+    """What the files are called, with their folders where two have the same name: `predict` names them after the slide."""
+    names = [path.name.removesuffix(PREDICTION_SUFFIX) for path in paths]
+    if len({*names}) == len({path.resolve() for path in paths}):
+        return names
+    return [f"{path.resolve().parent.name}/{name}" for path, name in zip(paths, names, strict=True)]
 
 
 def _cells(row: Row) -> tuple[str, str, str, str]:

@@ -59,7 +59,12 @@ def asap_text(prediction: SlidePrediction, threshold: float | None, top: int) ->
 
 
 def _group(class_name: str) -> str:
-    return "Predicted " + "".join(letter for letter in class_name if letter.isprintable())
+    return f"Predicted {_printable(class_name)}"
+
+
+def _printable(text: str) -> str:
+    """The text without what no XML may hold."""
+    return "".join(letter for letter in text if letter.isprintable())
 
 
 def _groups(prediction: SlidePrediction, table: PatchTable, rows: NDArray[np.intp]) -> list[str]:
@@ -94,7 +99,7 @@ def _add(
 def _scores(prediction: SlidePrediction, table: PatchTable, rows: NDArray[np.intp]) -> list[str]:
     """For example "attention 0.0123, percentile 0.98, prob tumour 0.93, mpp 0.5" for each row."""
     columns = {"attention": table.attention, "percentile": table.percentile}
-    columns |= {f"prob {name}": table.probabilities[:, index] for index, name in enumerate(prediction.classes)}
+    columns |= {f"prob {_printable(name)}": table.probabilities[:, index] for index, name in enumerate(prediction.classes)}
     told = {name: shortest(values[rows]) for name, values in columns.items() if np.isfinite(values).any()}
     return [
         ", ".join([*(f"{name} {texts[at]}" for name, texts in told.items()), f"mpp {table.mpp:g}"]) for at in range(len(rows))

@@ -10,50 +10,20 @@ import numpy as np
 
 from napari_wsimil.annotations.classes import same_name
 from napari_wsimil.annotations.coverage import EXCLUDED, IGNORED, patch_labels, unmatched
-from napari_wsimil.annotations.shapes import PatchBoxes, covered_shares, merged
 from napari_wsimil.errors import AnnotationError, PredictionError
+from napari_wsimil.inference.region_agreement import MIN_SHARE, Inside, RegionAgreement, insides, ratio
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
     from numpy.typing import NDArray
 
-    from napari_wsimil.annotations import Annotations, Region
+    from napari_wsimil.annotations import Annotations
     from napari_wsimil.inference.prediction import PatchScores, SlidePrediction
 
 By = Literal["instances", "attention"]
 
 OTHER = "everything else"
-MIN_SHARE = 0.5
-"""A patch is of what covers at least this share of it."""
-
-
-@dataclass(frozen=True)
-class RegionAgreement:
-    """What the model saw in one region.
-
-    Attributes
-    ----------
-    name
-        The class that was drawn.
-    bounds
-        x0, y0, x1, y1 in level-0 pixels.
-    area
-        µm², or level-0 pixels where the slide does not know its pixel size.
-    patches
-        How many patches it covers at least by half.
-    mean_score
-        Mean over the patches that it touches, each weighted by its area in the region; None where it touches none.
-    share_above
-        Share of its area, as far as patches cover it, whose score reaches the threshold; None where it touches none.
-    """
-
-    name: str
-    bounds: tuple[float, float, float, float]
-    area: float
-    patches: int
-    mean_score: float | None
-    share_above: float | None
 
 
 @dataclass(frozen=True)
@@ -121,7 +91,7 @@ class Judged:
     note: str
     scores: NDArray[np.float32]
     truth: NDArray[np.int64]
-    regions: tuple[_Inside, ...]
+    regions: tuple[Inside, ...]
 
     @cached_property
     def _auc(self) -> float | None:
@@ -145,9 +115,9 @@ class Judged:
             mpp=self.mpp,
             threshold=threshold,
             auc=self._auc,
-            dice=_ratio(2 * hit, hit + alarm + len(positive)) if len(positive) else None,
-            sensitivity=_ratio(hit, len(positive)),
-            specificity=_ratio(len(negative) - alarm, len(negative)),
+            dice=ratio(2 * hit, hit + alarm + len(positive)) if len(positive) else None,
+            sensitivity=ratio(hit, len(positive)),
+            specificity=ratio(len(negative) - alarm, len(negative)),
             best_dice=best_dice,
             best_threshold=best_threshold,
             positive=len(positive),
@@ -155,28 +125,6 @@ class Judged:
             ignored=int((self.truth < 0).sum()),
             note=self.note,
             regions=tuple(inside.at(threshold) for inside in self.regions),
-        )
-
-
-@dataclass(frozen=True)
-class _Inside:
-    """The patches that a region touches: their scores, and the share of each that lies in it."""
-
-    name: str
-    bounds: tuple[float, float, float, float]
-    area: float
-    scores: NDArray[np.float32]
-    shares: NDArray[np.float64]
-
-    def at(self, threshold: float) -> RegionAgreement:
-        total = float(self.shares.sum())
-        return RegionAgreement(
-            self.name,
-            self.bounds,
-            self.area,
-            int((self.shares >= MIN_SHARE - 1e-9).sum()),
-            _ratio(float(self.shares @ self.scores), total),
-            _ratio(float(self.shares[self.scores >= np.float32(threshold)].sum()), total),
         )
 
 
@@ -249,7 +197,15 @@ def judge(
     truth = patch_labels(telling, table, (OTHER, wanted), MIN_SHARE, rest=OTHER if told else None, names=meant)
     scores = _percentile(table.values) if chosen == "attention" else table.values.astype(np.float32)
     note = _note(wanted, truth, told=told)
-    return Judged(wanted, chosen, at, note, scores, truth, _insides(prediction, annotations.regions, table, scores))
+    return Judged(
+        wanted,
+        chosen,
+        at,
+        note,
+        scores,
+        truth,
+        insides(annotations.regions, table, scores, prediction.provenance.get("slide", {}).get("mpp")),
+    )
 
 
 def offered(prediction: SlidePrediction) -> list[By]:
@@ -295,10 +251,10 @@ def _others(annotations: Annotations, wanted: str, names: Mapping[str, str] | No
     """Names of regions that are not of the class -> whether they say that something else is there."""
     unknown = unmatched(annotations.regions, (OTHER, wanted), _for_one(wanted, names))
     if len(unknown) == len({region.name for region in annotations.regions}):
-        drawn = ", ".join(unknown) or "none at all"
+        drawn = f"; what is drawn is {', '.join(unknown)}" if unknown else ", and nothing else is drawn"
         raise AnnotationError(
-            f"No region of {annotations.path} is of the class {wanted!r}; it holds {drawn}. Choose another class, or say which "
-            "name stands for it."
+            f"No region of {annotations.path} is of the class {wanted!r}{drawn}. Draw some, choose another class, or say which "
+            "name means it."
         )
     return {name: not same_name(name).startswith(("!", "not ")) for name in unknown}
 
@@ -340,23 +296,3 @@ def _best(positive: NDArray[np.float32], negative: NDArray[np.float32]) -> tuple
     dice = 2 * hits / (found + len(positive))
     best = int(dice.argmax())
     return float(dice[best]), float(ranked[ends][best])
-
-
-def _ratio(part: float, whole: float) -> float | None:
-    return part / whole if whole else None
-
-
-def _insides(
-    prediction: SlidePrediction, regions: Sequence[Region], table: PatchScores, scores: NDArray[np.float32]
-) -> tuple[_Inside, ...]:
-    mpp = prediction.provenance.get("slide", {}).get("mpp") or (1.0, 1.0)
-    found = []
-    for region in regions:
-        shapes = merged([region.shape])
-        boxes = PatchBoxes(table, shapes)
-        shares = covered_shares(shapes, boxes)[boxes.rows]
-        touched = shares > 0
-        area = float(region.shape.area * mpp[0] * mpp[1])
-        x0, y0, x1, y1 = map(float, region.shape.bounds)
-        found.append(_Inside(region.name, (x0, y0, x1, y1), area, scores[boxes.rows[touched]], shares[touched]))
-    return tuple(found)

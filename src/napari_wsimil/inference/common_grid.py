@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from scipy.sparse import csr_array
 
 from napari_wsimil.inference.heatmap import Heatmap, heatmap
 from napari_wsimil.inference.prediction import PatchScores
@@ -63,6 +62,8 @@ def _resampled(raster: Heatmap, grid: Heatmap) -> NDArray[np.float32]:
 
 def _shares(raster: Heatmap, grid: Heatmap, axis: int) -> Any:
     """How much of each cell of `grid` each cell of `raster` covers along an axis: sparse (cells of grid, cells of raster)."""
+    from scipy.sparse import csr_array  # opening the dock must not wait for it
+
     counts = raster.values.shape[axis], grid.values.shape[axis]
     starts = [one.origin[1 - axis] for one in (raster, grid)]
     steps = raster.step, grid.step

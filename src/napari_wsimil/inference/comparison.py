@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
 
 import numpy as np
-from scipy import stats
 
 from napari_wsimil.errors import PredictionError
 from napari_wsimil.inference.common_grid import on_common_grid
@@ -197,7 +196,7 @@ def compare(
         patches=(len(scores[0]), len(scores[1])),
         first=one,
         second=other,
-        spearman=float(stats.spearmanr(*values).statistic) if told else None,
+        spearman=_rank_correlation(*values) if told else None,
         pearson=float(np.corrcoef(*values)[0, 1]) if told else None,
         overlap=_overlap(*values, top) if told else None,
         top=top,
@@ -236,8 +235,11 @@ def _check(first: SlidePrediction, second: SlidePrediction, what: str, scale: st
 
 def _scaled(scores: PatchScores, scale: Scale) -> PatchScores:
     """Attention in a unit that does not depend on the number of patches."""
+    values: NDArray[Any]
     if scale == "percentile":
-        values = (stats.rankdata(scores.values) - 0.5) / max(1, len(scores))
+        ordered = np.sort(scores.values)
+        below, up_to = (np.searchsorted(ordered, scores.values, side=side) for side in ("left", "right"))
+        values = (below + up_to) / (2 * max(1, len(scores)))
     else:
         values = scores.values * len(scores)
     return PatchScores(scores.xy, scores.size_level0, values.astype(np.float32), scores.stride_level0)
@@ -245,6 +247,12 @@ def _scaled(scores: PatchScores, scale: Scale) -> PatchScores:
 
 def _constant(values: NDArray[Any]) -> bool:
     return bool(np.ptp(values) <= 1e-6 * np.abs(values).max(initial=0.0))
+
+
+def _rank_correlation(first: NDArray[np.float64], second: NDArray[np.float64]) -> float:
+    from scipy.stats import spearmanr  # takes most of a second, and opening the dock must not
+
+    return float(spearmanr(first, second).statistic)
 
 
 def _overlap(first: NDArray[np.float64], second: NDArray[np.float64], top: float) -> float:

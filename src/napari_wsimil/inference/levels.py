@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from scipy.stats import rankdata
 
 from napari_wsimil.inference.patch_index import PatchIndex
 from napari_wsimil.inference.prediction import PatchSet
@@ -180,10 +179,9 @@ def _beside(xy: NDArray[np.int64], scores: PatchScores | PatchSet | None) -> Flo
 
 def _percentiles(values: Floats) -> Floats:
     """Share of the known values that are at most each one."""
-    known = np.isfinite(values)
-    shares = np.full(len(values), np.nan)
-    shares[known] = rankdata(values[known], "max") / max(1, known.sum())
-    return shares
+    ordered = np.sort(values[np.isfinite(values)])
+    shares = np.searchsorted(ordered, values, side="right") / max(1, len(ordered))
+    return np.where(np.isfinite(values), shares, np.nan)
 
 
 def _known(value: Any) -> float | None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from napari.utils.notifications import Notification, notification_manager
 from qtpy.QtCore import QSize, Qt, Signal  # type: ignore[attr-defined]
+from qtpy.QtGui import QKeySequence, QShortcut  # type: ignore[attr-defined]
 from qtpy.QtWidgets import (
     QFrame,
     QHBoxLayout,
@@ -49,6 +50,8 @@ if TYPE_CHECKING:
 TELL_SECONDS = 0.25
 """Time between two reports: each makes Qt compose the window anew with its canvas, which takes cores from the encoder."""
 
+PREDICT_KEY = "Ctrl+Return"
+
 NARROWEST = 300
 """Width in px at which no text of the dock is cut."""
 
@@ -88,6 +91,8 @@ class SlideAnalysis(QWidget):
         self.share = QSpinBox()
         self.predict_button = QPushButton("Predict")
         self.cancel_button = QPushButton("Cancel")
+        self._escape = QShortcut(QKeySequence(Qt.Key.Key_Escape), self)
+        self._escape.setContext(Qt.ShortcutContext.WidgetWithChildrenShortcut)
         self.progress = ProgressArea()
         self.message = text_label()
         self.result = ResultPanel()
@@ -173,6 +178,10 @@ class SlideAnalysis(QWidget):
     def _name_parts(self) -> None:
         self.predict_button.setObjectName("predict")
         self.predict_button.setMinimumHeight(34)
+        self.predict_button.setShortcut(PREDICT_KEY)
+        self.predict_button.setToolTip(f"Look at the slide with the model ({PREDICT_KEY})")
+        self.cancel_button.setToolTip("Stop; what was computed is kept (Esc, while the keyboard is in this dock)")
+        self._escape.setEnabled(False)
         bold = self.predict_button.font()
         bold.setBold(True)
         self.predict_button.setFont(bold)
@@ -202,6 +211,7 @@ class SlideAnalysis(QWidget):
         for part in (self.progress, self.message, self.result, self.overlays):
             column.addWidget(part)
         self.result.buttons.addWidget(self.copy_button)
+        self.setTabOrder(self.result.export_button, self.copy_button)
         column.addStretch(1)
         area = QScrollArea()
         area.setWidgetResizable(True)
@@ -225,6 +235,7 @@ class SlideAnalysis(QWidget):
 
     def _connect(self) -> None:
         self.predict_button.clicked.connect(self.predict)
+        self._escape.activated.connect(self.cancel)
         self.cancel_button.clicked.connect(self.cancel)
         self.slides.changed.connect(self._choose_slide)
         follow(self._session.slide_changed, self._take_slide, self)
@@ -263,6 +274,7 @@ class SlideAnalysis(QWidget):
         slide = self.slides.slide
         self.predict_button.setEnabled(slide is not None and slide.mpp is not None and not self.running)
         self.cancel_button.setEnabled(self.running)
+        self._escape.setEnabled(self.running)
         self.kept.set_running(self.running)
 
     def _show_result(self, _: Any = None) -> None:

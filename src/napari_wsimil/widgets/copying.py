@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import QTimer
 from qtpy.QtGui import QGuiApplication
-from qtpy.QtWidgets import QMenu, QToolButton
+from qtpy.QtWidgets import QMenu, QPushButton
 
 from napari_wsimil.widgets.parts import follow
 
@@ -20,7 +20,7 @@ COPIED = "Copied"
 COPIED_MS = 1500
 
 
-class CopyButton(QToolButton):
+class CopyButton(QPushButton):
     """A menu: the last thing that was done, as Python and as a command, and below it what was done before.
 
     Parameters
@@ -34,7 +34,6 @@ class CopyButton(QToolButton):
         self._session = session
         self.setObjectName("copy_recipe")
         self.setAccessibleName("Copy what was done")
-        self.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
         menu = QMenu(self)
         menu.setToolTipsVisible(True)
         menu.aboutToShow.connect(self._fill)

@@ -33,6 +33,12 @@ _OURS = "wsimil"
 """Property by which a dock is known as one of these."""
 
 
+_SIZE = "wsimil_size"
+"""Property of a window: how large it was before a dock came that is not in its place yet."""
+
+TRIES, TRY_MS = 8, 100
+
+
 def open_dock(viewer: Any, name: str) -> Any:
     """Open a dock of this plugin by its name, or bring it to the front; returns the widget in it."""
     dock, widget = viewer.window.add_plugin_dock_widget(PLUGIN, name, tabify=True)
@@ -48,7 +54,9 @@ def settle(widget: QWidget, name: str) -> None:
     later stays where it was put.
     """
     windows = [window for window in QApplication.topLevelWidgets() if isinstance(window, QMainWindow)]
-    before = {id(window): window.size() for window in windows}
+    before = {id(window): window.property(_SIZE) or window.size() for window in windows}
+    for window in windows:
+        window.setProperty(_SIZE, before[id(window)])
     soon = QTimer(widget)  # gone with the widget, should that be gone before
     soon.setSingleShot(True)
     soon.timeout.connect(lambda: _settle(widget, name, before))
@@ -82,7 +90,21 @@ def _settle(widget: QWidget, name: str, before: Mapping[int, QSize]) -> None:
     if others and not any(other in window.tabifiedDockWidgets(dock) for other in others):
         window.tabifyDockWidget(others[0], dock)
     dock.raise_()
-    # Where there was no room for one more dock below the others, Qt made the window larger, perhaps than the screen.
-    size = before.get(id(window))
-    if size is not None and window.size() != size and not (window.isMaximized() or window.isFullScreen()):
+    if id(window) in before:
+        _give_back(widget, window, before[id(window)], TRIES)
+
+
+def _give_back(widget: QWidget, window: QMainWindow, size: QSize, tries: int) -> None:
+    """Make a window as large as it was before Qt made it larger, perhaps than the screen, for a dock below all others.
+
+    Docks take a moment until they know how little they need in their new place.
+    """
+    if window.size() != size and not (window.isMaximized() or window.isFullScreen()):
         window.resize(size)
+        if window.size() != size and tries:
+            again = QTimer(widget)
+            again.setSingleShot(True)
+            again.timeout.connect(lambda: _give_back(widget, window, size, tries - 1))
+            again.start(TRY_MS)
+            return
+    window.setProperty(_SIZE, None)

@@ -58,7 +58,9 @@ class InsideShapes(QWidget):
         if layer is None or not self.box.isChecked():
             return None
         rows, _ = chosen_shapes(layer)
-        return tuple(_outline(on_slide(self._viewer, layer, slide_layer, corners(layer, row))) for row in rows)
+        data, kinds = layer.data, layer.shape_type  # napari makes new lists of them each time
+        around = [corners(data[row], kinds[row]) for row in rows]
+        return tuple(_outline(on_slide(self._viewer, layer, slide_layer, points)) for points in around)
 
     def _layer(self) -> Any | None:
         """The layer whose shapes are meant."""
@@ -97,14 +99,15 @@ class InsideShapes(QWidget):
 def chosen_shapes(layer: Any) -> tuple[list[int], bool]:
     """Rows of the selected shapes that have an area, or of all of them where none is; and whether they were selected."""
     with_area = [row for row, kind in enumerate(layer.shape_type) if kind in WITH_AREA]
-    selected = [row for row in with_area if row in layer.selected_data]
+    chosen = set(layer.selected_data)
+    selected = [row for row in with_area if row in chosen]
     return selected or with_area, bool(selected)
 
 
-def corners(layer: Any, row: int) -> NDArray[np.float64]:
-    """(n, 2) (row, column) around a shape, in the data of its layer."""
-    drawn = np.asarray(layer.data[row], float)[:, -2:]
-    if layer.shape_type[row] != "ellipse":
+def corners(data: Any, kind: str) -> NDArray[np.float64]:
+    """(n, 2) (row, column) around a shape, given its data and its kind as napari names it."""
+    drawn = np.asarray(data, float)[:, -2:]
+    if kind != "ellipse":
         return drawn
     # napari keeps an ellipse as the four corners of its box, which may be turned.
     turn = np.linspace(0, 2 * np.pi, CORNERS_OF_ELLIPSE, endpoint=False)[:, None]

@@ -151,6 +151,7 @@ class ModelChooser(QWidget):
         dialog.open()
 
     def _tell_caveat(self) -> None:
+        self.model_combo.setToolTip(self.model_combo.currentText())
         self.caveat.setText(CAVEATS[self.model == "bundled"])
 
 

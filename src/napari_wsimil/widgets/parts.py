@@ -27,7 +27,10 @@ ERROR_COLOURS = {"dark": "#ff8a80", "light": "#b3261e"}
 """Readable on napari's backgrounds; its own error colour is not, on the dark one."""
 
 ARROW_ROOM = 34
-"""Width in px that a combobox keeps for its arrow and margins."""
+"""Width in px that a combobox keeps at least for its arrow and margins."""
+
+MARGIN = 8
+"""Width in px that a style leaves free beside the entry of a combobox."""
 
 WIDEST_LABEL = "Top regions"
 WIDEST_OPTION = "Exported patches"
@@ -50,9 +53,10 @@ class NarrowCombo(QComboBox):
         painter, option = QStylePainter(self), QStyleOptionComboBox()
         self.initStyleOption(option)
         painter.drawComplexControl(QStyle.ComplexControl.CC_ComboBox, option)
-        option.currentText = self.fontMetrics().elidedText(
-            self.currentText(), Qt.TextElideMode.ElideMiddle, self.width() - ARROW_ROOM
-        )
+        style: Any = self.style()
+        field = style.subControlRect(QStyle.ComplexControl.CC_ComboBox, option, QStyle.SubControl.SC_ComboBoxEditField, self)
+        room = min(field.width() - MARGIN, self.width() - ARROW_ROOM)
+        option.currentText = self.fontMetrics().elidedText(self.currentText(), Qt.TextElideMode.ElideMiddle, room)
         painter.drawControl(QStyle.ControlElement.CE_ComboBoxLabel, option)
 
 
@@ -77,7 +81,17 @@ def form(rows: Sequence[tuple[str, Any]], widest: str = WIDEST_LABEL) -> QFormLa
         # napari's style gives a label a larger font when it is shown
         label.setMinimumWidth(round(1.1 * label.fontMetrics().horizontalAdvance(widest)) + 8)
         layout.addRow(label, field)
+        _name(field, text)
     return layout
+
+
+def _name(field: Any, text: str) -> None:
+    """Let a screen reader call a field what the label beside it says; of a layout the first widget."""
+    if isinstance(field, QLayout):
+        first: Any = field.itemAt(0)
+        field = first.widget()
+    if text and field is not None and not field.accessibleName():
+        field.setAccessibleName(text)
 
 
 class Column(QWidget):

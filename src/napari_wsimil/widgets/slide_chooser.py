@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import QSignalBlocker, Signal  # type: ignore[attr-defined]
-from qtpy.QtWidgets import QDoubleSpinBox, QFileDialog, QHBoxLayout, QPushButton, QToolButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QDoubleSpinBox, QFileDialog, QHBoxLayout, QPushButton, QSizePolicy, QToolButton, QVBoxLayout, QWidget
 
 from napari_wsimil.errors import WsimilError
 from napari_wsimil.widgets.docks import open_dock
@@ -47,6 +47,8 @@ class SlideChooser(QWidget):
         self.many_button.setToolTip("A table of many slides, from a folder or a list, to predict and to sort")
         self.size_label = text_label()
         self.size_label.setObjectName("pixel_size")
+        # a row of a form is no higher than one line, unless what stands in it wants more
+        self.size_label.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Expanding)
         self.edit_button = QToolButton()
         self.edit_button.setText("Change…")
         self.edit_button.setCheckable(True)
@@ -123,6 +125,7 @@ class SlideChooser(QWidget):
         with QSignalBlocker(self.edit_button):
             self.edit_button.setChecked(False)
         self._edit(slide is not None and not known)
+        self.combo.setToolTip(self.combo.currentText() or NO_SLIDE)
         self.edit_button.setVisible(known)
         self.size_label.setText(mpp_text(slide.mpp, slide.mpp_source) if slide is not None else "–")
         with QSignalBlocker(self.mpp_field):

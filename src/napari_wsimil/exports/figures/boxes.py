@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from napari_wsimil.exports.figures.options import Frame
     from napari_wsimil.exports.looks import BoxLook
 
+MOST_LABELS = 40
+"""Of one kind; labels of more hide each other and the tissue, unless they stand inside their boxes."""
+
 _ROOMY = 2.5
 """Sizes of the text that a side of a box has at least where its label stands inside."""
 
@@ -21,7 +24,7 @@ _ROOMY = 2.5
 def box_marks(looks: Sequence[BoxLook], frame: Frame, size: float) -> list[Mark]:
     """Outlines at whole pixels, and over all of them their labels in text of `size` pixels."""
     outlines: list[Outline] = []
-    labelled: list[tuple[Outline, str]] = []
+    labelled: list[tuple[Outline, str, bool]] = []
     times: Counter[Box] = Counter()
     for look in looks:
         labels = look.labels or ("",) * len(look.boxes)
@@ -29,7 +32,7 @@ def box_marks(looks: Sequence[BoxLook], frame: Frame, size: float) -> list[Mark]
             outline = _outline(corners, look.colour, frame, size, times)
             outlines.append(outline)
             if label:
-                labelled.append((outline, label))
+                labelled.append((outline, label, len(look.boxes) <= MOST_LABELS))
     return [*outlines, *_labels(labelled, frame, size)]
 
 
@@ -45,14 +48,16 @@ def _outline(corners: Sequence[float], colour: str, frame: Frame, size: float, t
     return Outline((left + inset, top + inset, right - inset, bottom - inset), colour, width)
 
 
-def _labels(labelled: Sequence[tuple[Outline, str]], frame: Frame, size: float) -> Iterator[Words]:
-    """Each label inside its box where there is room, else beside it where it hides least."""
-    taken = [outline.box for outline, _ in labelled]
-    for outline, label in labelled:
+def _labels(labelled: Sequence[tuple[Outline, str, bool]], frame: Frame, size: float) -> Iterator[Words]:
+    """Each label inside its box where there is room, else, of few, beside it where it hides least."""
+    taken = [outline.box for outline, _, few in labelled if few]
+    for outline, label, few in labelled:
         x0, y0, x1, y1 = outline.box
         wide = text_width(label, size, bold=True)
         if min(x1 - x0, y1 - y0) > max(_ROOMY * size, wide + 4 * outline.width):
             place = x0 + 2 * outline.width, y0 + outline.width + 1.1 * size
+        elif not few:
+            continue
         else:
             place = min(_places(outline.box, wide, size), key=lambda at: _hidden(_around(at, wide, size), taken, frame))
         taken.append(_around(place, wide, size))

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
+from functools import cache, lru_cache
+from importlib.util import find_spec
 from pathlib import Path
 
 from PIL import ImageFont
@@ -14,10 +15,7 @@ FAMILY = "'DejaVu Sans', 'Segoe UI', Arial, sans-serif"
 @lru_cache(64)
 def font(size: float, bold: bool = False) -> ImageFont.FreeTypeFont:
     """Letters of a size in pixels."""
-    from matplotlib import get_data_path
-
-    name = "DejaVuSans-Bold.ttf" if bold else "DejaVuSans.ttf"
-    return ImageFont.truetype(str(Path(get_data_path(), "fonts", "ttf", name)), size)
+    return ImageFont.truetype(str(_folder() / ("DejaVuSans-Bold.ttf" if bold else "DejaVuSans.ttf")), size)
 
 
 def text_width(text: str, size: float, bold: bool = False) -> float:
@@ -32,3 +30,15 @@ def shortened(text: str, size: float, room: float, bold: bool = False) -> str:
     while text and text_width(text + "…", size, bold) > room:
         text = text[:-1]
     return text.rstrip() + "…"
+
+
+@cache
+def _folder() -> Path:
+    """Where matplotlib keeps its letters; found without importing it where it lies as usual, for that holds the window up."""
+    found = find_spec("matplotlib")
+    usual = Path(found.origin if found and found.origin else "").parent / "mpl-data"
+    if not usual.is_dir():
+        from matplotlib import get_data_path
+
+        usual = Path(get_data_path())
+    return usual / "fonts" / "ttf"

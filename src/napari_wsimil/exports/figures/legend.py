@@ -61,9 +61,10 @@ def limit_texts(look: RasterLook) -> tuple[str, str]:
 
 
 def seen_colours(look: RasterLook) -> NDArray[np.uint8]:
-    """(n, 3) colours of a look as they are seen on white."""
-    alpha = look.colours[:, 3:] * look.opacity
-    return np.rint(255 * (look.colours[:, :3] * alpha + 1 - alpha)).astype(np.uint8)
+    """(n, 3) colours of a look as they are seen on white; of regions, without that of none."""
+    colours = look.colours[look.unit == "region" :]
+    alpha = colours[:, 3:] * look.opacity
+    return np.rint(255 * (colours[:, :3] * alpha + 1 - alpha)).astype(np.uint8)
 
 
 def _number(value: float, unit: str) -> str:

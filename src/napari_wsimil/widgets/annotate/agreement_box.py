@@ -15,7 +15,8 @@ from napari_wsimil.widgets.parts import form, narrow_combo, say, text_label
 
 if TYPE_CHECKING:
     from napari_wsimil.inference import SlidePrediction
-    from napari_wsimil.inference.agreement import Agreement, Judged, RegionAgreement
+    from napari_wsimil.inference.agreement import Agreement, Judged
+    from napari_wsimil.inference.region_agreement import RegionAgreement
     from napari_wsimil.widgets.annotate.board import Board
 
 COLUMNS = ("Region", "Patches", "Mean", "Found")
@@ -27,6 +28,15 @@ HINTS = (
 )
 WIDEST = "Threshold"
 BY = {"instances": "Class probability", "attention": "Attention (percentile)"}
+UNDRAWN = (
+    (
+        "As drawn",
+        None,
+        "Patches that no region touches are not of the class where nothing but the class was drawn; else not judged",
+    ),
+    ("Not of the class", True, "Patches that no region touches are known not to be of the class"),
+    ("Not judged", False, "Only patches that were drawn are judged"),
+)
 NO_PREDICTION = "Predict this slide or open a saved prediction, and draw regions, to compare the two."
 MIDDLE = Qt.AlignmentFlag.AlignVCenter
 
@@ -85,7 +95,7 @@ class AgreementBox(QWidget):
     Signals
     -------
     compared
-        With the `Agreement` and the prediction, after the button was pressed.
+        With the `Agreement` and the prediction, after the button was pressed; `rest` says what was told of undrawn patches.
     region_chosen
         x0, y0, x1, y1 of a region that was clicked, in level-0 pixels.
     """
@@ -99,8 +109,10 @@ class AgreementBox(QWidget):
         self._prediction: SlidePrediction | None = None
         self.judged: Judged | None = None
         self.result: Agreement | None = None
+        self.rest: bool | None = None
         self.class_combo = narrow_combo("agreement_class")
         self.by_combo = narrow_combo("agreement_by")
+        self.rest_combo = narrow_combo("agreement_undrawn")
         self.threshold: Any = QLabeledDoubleSlider(Qt.Orientation.Horizontal)
         self.compare_button = QPushButton("Compare")
         self.words, self.hint = text_label(), text_label()
@@ -122,7 +134,7 @@ class AgreementBox(QWidget):
             self.class_combo.addItems(sorted(prediction.classes, key=lambda name: name != prediction.positive_class))
             for name in by:
                 self.by_combo.addItem(BY[name], name)
-        for control in (self.class_combo, self.by_combo, self.threshold, self.compare_button):
+        for control in (self.class_combo, self.by_combo, self.rest_combo, self.threshold, self.compare_button):
             control.setEnabled(bool(by))
         self._forget("")
         say(self.hint, "" if by else NO_PREDICTION)
@@ -139,17 +151,23 @@ class AgreementBox(QWidget):
         if drawn is None or prediction is None or slide is None:
             return
         chosen: dict[str, Any] = {"class_name": self.class_combo.currentText(), "by": self.by_combo.currentData()}
+        chosen["rest"] = self.rest = self.rest_combo.currentData()
         self.compare_button.setEnabled(False)
         say(self.problem, "")
         say(self.hint, "Comparing…")
-        path = Path("the drawn regions")
+        path = Path("this slide")
         key = (prediction, str(chosen))
         read_in_background(key, lambda: judge(prediction, drawn.annotations(path), **chosen), self._show)
 
     def _set_up(self) -> None:
         self.class_combo.setAccessibleName("Class to compare")
         self.by_combo.setAccessibleName("Scores to compare")
+        self.rest_combo.setAccessibleName("Patches that no region touches")
+        for row, (text, told, hint) in enumerate(UNDRAWN):
+            self.rest_combo.addItem(text, told)
+            self.rest_combo.setItemData(row, hint, Qt.ItemDataRole.ToolTipRole)
         self.threshold.setObjectName("agreement_threshold")
+        self.threshold.setAccessibleName("Threshold")
         self.threshold.setRange(0.0, 1.0)
         self.threshold.setDecimals(2)
         self.threshold.setSingleStep(0.05)
@@ -182,7 +200,7 @@ class AgreementBox(QWidget):
     def _lay_out(self) -> None:
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
-        rows = [("Class", self.class_combo), ("By", self.by_combo), ("Threshold", self.threshold)]
+        rows = [("Class", self.class_combo), ("By", self.by_combo), ("Undrawn", self.rest_combo), ("Threshold", self.threshold)]
         column.addLayout(form(rows, WIDEST))
         column.addWidget(self.compare_button)
         column.addWidget(self.hint)
@@ -193,7 +211,7 @@ class AgreementBox(QWidget):
     def _connect(self) -> None:
         self.compare_button.clicked.connect(self.compare)
         self.threshold.valueChanged.connect(self._show_at)
-        for combo in (self.class_combo, self.by_combo):
+        for combo in (self.class_combo, self.by_combo, self.rest_combo):
             combo.activated.connect(lambda _: self.compare() if self.judged is not None else None)
         self.table.clicked.connect(self._choose)
         self.table.activated.connect(self._choose)

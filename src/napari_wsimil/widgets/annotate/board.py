@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from napari.layers import Shapes
 from psygnal import Signal
 
@@ -13,7 +12,7 @@ from napari_wsimil.widgets.annotate.brush import is_brush, mask_colours, number_
 from napari_wsimil.widgets.annotate.class_book import KEYS, ClassBook
 from napari_wsimil.widgets.annotate.raster import raster_colours
 from napari_wsimil.widgets.annotate.region_layer import (
-    Row,
+    areas_of,
     draw_as,
     drawable,
     drawn_on,
@@ -28,7 +27,7 @@ from napari_wsimil.widgets.slide_layer import facts
 
 if TYPE_CHECKING:
     from napari_wsimil.slides import Slide
-    from napari_wsimil.widgets.annotate.region_layer import Drawn, Origin
+    from napari_wsimil.widgets.annotate.region_layer import Drawn, Origin, Row
     from napari_wsimil.widgets.session import Session
 
 LINE_PIXELS = 2.5
@@ -149,7 +148,6 @@ class Board:
         added = self.viewer.layers[place]
         self.viewer.layers.selection.active = added
         self.adopt(added)
-        self.recolour()
         self.draw_next()
 
     def rows(self) -> tuple[list[Row], dict[str, Origin]]:
@@ -222,14 +220,22 @@ class Board:
 
     def names(self) -> list[str]:
         """The classes of what is drawn."""
-        return list(dict.fromkeys(name for name, _ in self._areas()))
+        slide = self.slide
+        found: list[str] = []
+        for layer in layers_of(self.viewer, slide) if slide is not None else ():
+            if isinstance(layer, Shapes):
+                found += [row.name for row in rows_of(layer)]
+            else:
+                found += [region.name for region in facts(layer)["regions"]]
+        return list(dict.fromkeys(found))
 
     def _areas(self) -> list[tuple[str, float]]:
         slide = self.slide
         found: list[tuple[str, float]] = []
         for layer in layers_of(self.viewer, slide) if slide is not None else ():
             if isinstance(layer, Shapes):
-                found += [(row.name, area_of(row)) for row in rows_of(layer) if row.kind in WITH_AREA]
+                rows = [row for row in rows_of(layer) if row.kind in WITH_AREA]
+                found += zip([row.name for row in rows], areas_of(rows), strict=True)
             else:
                 found += [(region.name, region.shape.area) for region in facts(layer)["regions"]]
         return found
@@ -241,10 +247,3 @@ class Board:
         if brush is not None:
             names = facts(brush)["names"]
             names[:] = [new if same_name(name) == same_name(old) else name for name in names]
-
-
-def area_of(row: Row) -> float:
-    """Area of a shape in level-0 pixels, holes left out."""
-    y, x = np.asarray(row.data, np.float64)[:, -2:].T
-    around = abs(float(x @ np.roll(y, 1) - y @ np.roll(x, 1))) / 2
-    return around * np.pi / 4 if row.kind == "ellipse" else around

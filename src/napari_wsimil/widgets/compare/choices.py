@@ -110,6 +110,11 @@ class Choices(QWidget):
         self.swap.clicked.connect(self._swap)
 
     @property
+    def controls(self) -> list[QWidget]:
+        """From the first to the last."""
+        return [self.first, self.second, self.swap, self.what, self.scale]
+
+    @property
     def request(self) -> Request | None:
         """What is to be compared; None where there are no two things that have anything in common."""
         first, second = self._chosen(self.first), self._chosen(self.second)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import QEvent, QSize, Qt
@@ -237,6 +238,7 @@ class ComparePredictions(QWidget):
             if view == "blend":
                 column.addWidget(self.blending)
         column.addWidget(self.figures)
+        column.addStretch(1)
         inside = Column()
         for part in (self.choices, self.add_button, self.hint, self.message, self.compared):
             inside.column.addWidget(part)
@@ -250,6 +252,10 @@ class ComparePredictions(QWidget):
         whole.setContentsMargins(0, 0, 0, 0)
         whole.addWidget(area)
         self.setMinimumWidth(NARROWEST)
+        controls = [*self.choices.controls, self.add_button, *self.views.values(), self.figures.table]
+        controls.insert(controls.index(self.views["blend"]) + 1, self.slider)
+        for one, other in pairwise(controls):
+            self.setTabOrder(one, other)
 
     def _connect(self) -> None:
         self.choices.changed.connect(self._compare)

@@ -1,7 +1,7 @@
 """A comparison on the slide: one heatmap on top of the other, side by side, or as a map of the differences.
 
 All of it is done with layers of its own, which are gone afterwards; what was shown before is put aside meanwhile. From one view
-to the next they are shown and hidden only: napari takes long to remove a layer.
+to the next they are only shown and hidden, which is quicker than to make them anew.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from napari.layers import Image
 
 from napari_wsimil.widgets.compare.colours import difference_colormap
 from napari_wsimil.widgets.compare.second_view import SecondView
-from napari_wsimil.widgets.compare.words import FONT_SIZE, CanvasWords, unit_words
+from napari_wsimil.widgets.compare.words import FONT_SIZE, CanvasWords, shortened, unit_words
 from napari_wsimil.widgets.overlays.aside import bring_back, put_aside
 from napari_wsimil.widgets.overlays.rasters import attention_colormap, placed, probability_colormap
 from napari_wsimil.widgets.overlays.scaling import redraw
@@ -89,7 +89,7 @@ class OnTheSlide:
         with self._on_our_own():
             self._begin(facts(slide_layer)["fingerprint"])
             self._second.close()
-            for name in _NEEDED[view]:
+            for name in dict.fromkeys((*_NEEDED[view], *self._layers)):
                 self._draw(name, comparison, slide_layer)
             for name, layer in self._layers.items():
                 layer.visible = name in _NEEDED[view]
@@ -108,7 +108,10 @@ class OnTheSlide:
 
     def end(self) -> None:
         """Take it away and show what was shown before."""
-        with self._on_our_own():
+        if not self._layers:
+            return
+        # napari cleans up after each layer that goes, which takes long; in a batch, once
+        with self._on_our_own(), self._viewer.layers.batched_update():
             self._second.end()
             self._words.show({})
             layers, self._layers, self._drawn, self._fading = self._layers.values(), {}, {}, False
@@ -159,9 +162,11 @@ class OnTheSlide:
         for name, layer in self._layers.items():
             bar = layer.colorbar
             bar.size, bar.font_size, bar.box = BAR, FONT_SIZE, True
+            # side by side, the words of the second cell may reach into the first
+            bar.position = "bottom_left" if view == "side by side" else "top_right"
             bar.visible = name == told
         self._viewer.layers.selection.active = self._layers[told]
-        (first, second), unit = comparison.names, unit_words(comparison)
+        (first, second), unit = map(shortened, comparison.names), unit_words(comparison)
         texts = {
             "difference": {"top_left": f"Orange: higher in {first}\nBlue: higher in {second}"},
             "blend": {"top_left": unit[:1].upper() + unit[1:]},

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from napari_wsimil.inference.comparison import Comparison, Row
 
 FONT_SIZE = 10
+LONGEST = 26
+"""Letters of a name on the canvas."""
+
 CORNERS = {"top_left": "wsimil_compared_left", "top_right": "wsimil_compared_right"}
 """Corner of the canvas -> name of the text among the viewer's canvas overlays."""
 
@@ -33,6 +36,12 @@ class CanvasWords:
             if name in self._overlays:
                 self._overlays[name].text = texts.get(corner, "")
                 self._overlays[name].visible = corner in texts
+
+
+def shortened(name: str) -> str:
+    """A long name without its middle."""
+    half = LONGEST // 2
+    return name if len(name) <= LONGEST else f"{name[:half]}…{name[-half:]}"
 
 
 def unit_words(comparison: Comparison) -> str:

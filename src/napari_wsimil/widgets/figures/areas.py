@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from napari_wsimil.widgets.session import Session
 
 VIEW, WHOLE, PATCH = "What the view shows", "The whole slide", "The marked patch"
+NOTHING = {VIEW: "The view does not show the slide now.", PATCH: "No patch is marked now."}
 
 
 def offered(viewer: Any, session: Session) -> dict[str, bool]:

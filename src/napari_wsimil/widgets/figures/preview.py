@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from napari_wsimil.widgets.figures.plan import Plan
 
 WIDTH = 640
-SOON_MS = 120
+SOON_MS = 60
 """A figure whose width is being typed is drawn once."""
 _QUALITY = 92
 

@@ -53,7 +53,7 @@ class ZoomInspector(QWidget):
         self._session = session_of(napari_viewer)
         self._levels: tuple[SlidePrediction, Levels] | None = None
         self._place: tuple[float, float, float | None] | None = None
-        self._shown: tuple[Family, float | None] | None = None
+        self._family: Family | None = None
         self._cards: list[CardContent] = []
         self._thumbnails = Thumbnails(self)
         self._cursor = CursorPlace(napari_viewer, self._session, self)
@@ -70,7 +70,7 @@ class ZoomInspector(QWidget):
     @property
     def family(self) -> Family | None:
         """The patches that are shown."""
-        return None if self._shown is None else self._shown[0]
+        return self._family
 
     def sizeHint(self) -> QSize:
         """A strip below the slide."""
@@ -84,6 +84,12 @@ class ZoomInspector(QWidget):
         """Other room: larger or smaller pictures."""
         super().resizeEvent(event)
         self._fit()
+
+    def showEvent(self, event: Any) -> None:
+        """Seen again: show what was pointed out meanwhile."""
+        super().showEvent(event)
+        if self._place is not None:
+            self._look_at(*self._place)
 
     def _lay_out(self) -> None:
         self.follow_button.setObjectName("inspector_follow")
@@ -156,7 +162,7 @@ class ZoomInspector(QWidget):
 
     def _look_at(self, x: float, y: float, mpp: float | None) -> None:
         self._place = (x, y, mpp)
-        if self._levels is None:
+        if self._levels is None or not self.isVisible():
             return
         prediction, levels = self._levels
         # The finest has no children: those of its parent tell more, and it is one of them.
@@ -165,10 +171,10 @@ class ZoomInspector(QWidget):
             self._say(NO_PATCH)
             return
         self._say()
-        if (family, mpp) == self._shown and len(family.seen) > 1:
-            return
-        self._shown = (family, mpp)
-        self._show(cards_of(prediction, family, (x, y), self._colour, mpp))
+        self._family = family
+        cards = cards_of(prediction, family, (x, y), self._colour, mpp)
+        if cards != self._cards:
+            self._show(cards)
 
     def _selected_mpp(self) -> float | None:
         active = self._viewer.layers.selection.active
@@ -182,7 +188,7 @@ class ZoomInspector(QWidget):
     def _show(self, cards: list[CardContent]) -> None:
         """Show these cards, in widgets that stay."""
         if not cards:
-            self._shown = None
+            self._family = None
         before, self._cards = len(self._cards), cards
         while len(self.cards) < len(cards):
             self._add_card()

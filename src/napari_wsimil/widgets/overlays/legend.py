@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from napari.components.overlays import TextOverlay
 
 from napari_wsimil.widgets.overlays.scaling import unit
@@ -25,7 +26,7 @@ BAR = (18, 200)
 """Width and height of the bar in px."""
 
 
-_EVENTS = frozenset({"inserted", "removed", "reordered", "visible", "name", "metadata"})
+_EVENTS = frozenset({"inserted", "removed", "reordered", "visible", "name", "metadata", "contrast_limits"})
 """Of layers, after which the legend may be another."""
 
 
@@ -105,6 +106,12 @@ def legend_layer(viewer: Any, prediction: SlidePrediction | None) -> Any | None:
 
 
 def words_of(layer: Any) -> str:
-    """What the numbers of a raster are, for example "Attention, percentile" or "P(tumour)"."""
+    """What the numbers of a raster are: "Attention, up to 0.000039", "Attention, percentile" or "P(tumour)".
+
+    The bar itself writes so small numbers as 2e-05, and none at its upper end.
+    """
     name = f"P({facts(layer)['class']})" if facts(layer)["kind"] == "instances" else title(layer)
+    if unit(layer) == "attention":
+        highest = np.format_float_positional(layer.contrast_limits[1], precision=2, fractional=False, trim="-")
+        return f"{name}, up to {highest}"
     return f"{name}, percentile" if unit(layer) == "percentile" else name

@@ -23,6 +23,12 @@ if TYPE_CHECKING:
 MOST_REGIONS = 100
 """More pictures nobody looks through, and more boxes make napari slow."""
 
+WIDEST = 180
+"""Width in px beyond which the entry of a list is shortened."""
+
+BESIDE = 60
+"""Width in px of a list beside its longest entry: arrow and margins."""
+
 ENDS = (
     ("Highest first", "The regions that speak most for it"),
     ("Lowest first", "The regions that speak least for it: what the model passed over"),
@@ -109,6 +115,11 @@ class RankingControls(QWidget):
         hidden = (
             [self.by, self.class_name] if similar else [self.back_button, self.what, *([] if classes else [self.class_name])]
         )
+        for combo in (self.by, self.class_name, self.end):
+            longest = max(
+                (combo.fontMetrics().horizontalAdvance(combo.itemText(row)) for row in range(combo.count())), default=0
+            )
+            combo.setFixedWidth(min(WIDEST, longest + BESIDE))
         while self._flow.count():
             self._flow.takeAt(0)
         for part in self._parts:

@@ -39,8 +39,8 @@ def _title(choice: Choice, similar_to: RankedPatch | None) -> str:
     end = "lowest" if choice.lowest else "highest"
     if similar_to is not None:
         return f"Regions similar to ({similar_to.patch.centre[0]:.0f}, {similar_to.patch.centre[1]:.0f})"
-    what = choice.ranking.label if choice.ranking is not None else "nothing"
-    return f"Regions by {what[:1].lower()}{what[1:]}, {end} {choice.count}"
+    what = choice.ranking.label if choice.ranking is not None else "none"
+    return f"Regions: {what}, {end} {choice.count}"
 
 
 def _found(choice: Choice, similar_to: RankedPatch | None) -> str:

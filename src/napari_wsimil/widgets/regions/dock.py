@@ -22,13 +22,15 @@ from napari_wsimil.widgets.regions.keys import StepKeys
 from napari_wsimil.widgets.regions.marks import RegionMarks
 from napari_wsimil.widgets.regions.saving import ask_folder
 from napari_wsimil.widgets.regions.view import RegionView
-from napari_wsimil.widgets.regions.words import told
+from napari_wsimil.widgets.regions.words import layer_text, told
 from napari_wsimil.widgets.results import fly_to
 from napari_wsimil.widgets.session import session_of
 from napari_wsimil.widgets.thumbnails import Thumbnails
 from napari_wsimil.widgets.view_geometry import screen_pixel, zoom_by
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from napari_wsimil.inference import SlidePrediction
     from napari_wsimil.inference.ranking import RankedPatch
     from napari_wsimil.widgets.regions.controls import Choice
@@ -57,9 +59,10 @@ class RegionGallery(QWidget):
         self.message, self.note = text_label(), text_label()
         self.marks = RegionMarks(napari_viewer)
         self._keys = StepKeys(napari_viewer, self.view.step)
-        self._soon = QTimer(self)
-        self._soon.setSingleShot(True)
-        self._soon.setInterval(SETTLE_MS)
+        self._boxes: tuple[SlidePrediction, list[RankedPatch], str] | None = None
+        self._settled = _timer(self, SETTLE_MS, self._remember)
+        # a reader adds the layers of a prediction one by one, and the boxes come last
+        self._turn = _timer(self, 0, self._number)
         self._lay_out()
         self._connect()
         settle(self, "Regions")
@@ -107,7 +110,7 @@ class RegionGallery(QWidget):
             self._show([], NO_SCORES)
         else:
             ranked = rank_patches(prediction, choice.ranking, count=choice.count, lowest=choice.lowest)
-            self._show(ranked, layer=_layer_text(choice))
+            self._show(ranked, layer=layer_text(choice.ranking, lowest=choice.lowest))
 
     def save(self, folder: str) -> None:
         """Write the pictures and the table of what is shown, in the background."""
@@ -141,7 +144,8 @@ class RegionGallery(QWidget):
         column.setSpacing(4)
         for part in (self.controls, self.message, self.note):
             column.addWidget(part)
-        column.addWidget(self.view, 1)
+        column.addWidget(self.view, 100)
+        column.addStretch(1)
 
     def _connect(self) -> None:
         follow(self._session.prediction_changed, self._follow_prediction, self)
@@ -157,7 +161,6 @@ class RegionGallery(QWidget):
         self.view.opened.connect(self._open)
         self.view.hovered.connect(self._mark)
         self.view.customContextMenuRequested.connect(self._offer)
-        self._soon.timeout.connect(self._remember)
         self._colour()
 
     def _colour(self, _: Any = None) -> None:
@@ -183,7 +186,7 @@ class RegionGallery(QWidget):
 
     def _choice_changed(self) -> None:
         self.refill()
-        self._soon.start()
+        self._settled.start()
 
     def _show(self, regions: list[RankedPatch], note: str = "", layer: str = "") -> None:
         self.items.show(self._session.slide, regions)
@@ -191,8 +194,14 @@ class RegionGallery(QWidget):
         self.controls.setVisible(self.prediction is not None)
         self.controls.save_button.setEnabled(bool(regions))
         self._follow_patch(self._session.patch)
-        if self.prediction is not None and layer:
-            self.marks.number(self.prediction, regions, layer)
+        self.view.setVisible(bool(regions))
+        self._boxes = None if self.prediction is None or not layer else (self.prediction, regions, layer)
+        self._turn.start()
+
+    def _number(self) -> None:
+        """Draw the boxes on the slide."""
+        if self._boxes is not None and self._boxes[0] is self.prediction:
+            self.marks.number(*self._boxes)
 
     def _search(self, prediction: SlidePrediction, reference: RankedPatch, choice: Choice) -> None:
         """Compare features in the background; the first time on a slide they are read from the disk."""
@@ -216,7 +225,7 @@ class RegionGallery(QWidget):
         _, reference, choice = asked
         self._known[reference.patch.mpp], regions = outcome
         self._show(regions, layer="Least similar regions" if choice.lowest else "Similar regions")
-        self._soon.start()
+        self._settled.start()
 
     def _go(self, region: RankedPatch) -> None:
         """Fly to a region and point it out."""
@@ -274,9 +283,10 @@ class RegionGallery(QWidget):
             self._session.did(ranking_recipe(self.prediction, self.controls.choice, self._similar_to))
 
 
-def _layer_text(choice: Choice) -> str:
-    """What the boxes on the slide are called: "Top regions" where they are those of the result."""
-    if choice.ranking is None or (choice.ranking.by == "attention" and not choice.lowest):
-        return "Top regions"
-    what = choice.ranking.label[:1].lower() + choice.ranking.label[1:]
-    return f"{'Lowest' if choice.lowest else 'Top'} regions by {what}"
+def _timer(parent: QWidget, wait: int, callback: Callable[[], None]) -> QTimer:
+    """Calls back once, `wait` ms after it was last started, unless its parent is gone by then."""
+    timer = QTimer(parent)
+    timer.setSingleShot(True)
+    timer.setInterval(wait)
+    timer.timeout.connect(callback)
+    return timer

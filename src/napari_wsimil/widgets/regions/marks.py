@@ -113,6 +113,9 @@ def _update(layer: Any, data: list[Any], options: dict[str, Any]) -> None:
         layer.selected_data = set()
         layer.metadata[KEY]["side"] = side
         layer.data = data
+        # napari gives additional shapes a line of 1 and the colours that were set last
+        if len(set(layer.edge_width)) > 1:
+            layer.edge_width, layer.edge_color, layer.face_color = side * 0.04, options["edge_color"], options["face_color"]
     layer.features = options["features"]
 
 

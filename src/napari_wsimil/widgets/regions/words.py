@@ -42,9 +42,22 @@ def caption(region: RankedPatch) -> str:
     return f"{first}\n{region.ranking.class_name}" if region.ranking.class_name else first
 
 
+def layer_text(ranking: Ranking, *, lowest: bool) -> str:
+    """What the boxes on the slide are called: "Top regions" where they are those of the result."""
+    if ranking.by == "attention" and not lowest:
+        return "Top regions"
+    return f"{'Lowest' if lowest else 'Top'} regions · {small(ranking.label)}"
+
+
+def small(label: str) -> str:
+    """The label of a ranking inside a text."""
+    return label[:1].lower() + label[1:]
+
+
 def told(region: RankedPatch) -> str:
     """All about a region in one line, for a tooltip and for screen readers."""
     x, y = region.patch.centre
-    what = region.ranking.label[:1].lower() + region.ranking.label[1:]
     place = f"centre at x {x:,.0f}, y {y:,.0f} px"
-    return f"Region {region.rank}: {what} {region.score:.3g} · {magnification(region.patch.mpp)} · {place}"
+    return (
+        f"Region {region.rank}: {small(region.ranking.label)} {region.score:.3g} · {magnification(region.patch.mpp)} · {place}"
+    )

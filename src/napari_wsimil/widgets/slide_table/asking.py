@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class FileTarget(QWidget):
-    """A widget that takes files and folders.
+    """A widget onto which files and folders can be dropped.
 
     Signals
     -------

@@ -14,15 +14,17 @@ from qtpy.QtWidgets import (
     QProgressBar,
     QPushButton,
     QSizePolicy,
-    QVBoxLayout,
     QWidget,
 )
 from superqt import QElidingLabel
 from superqt.utils import QFlowLayout
 
+from napari_wsimil.widgets.copying import CopyButton
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from napari_wsimil.widgets.session import Session
     from napari_wsimil.widgets.slide_table.pace import Pace
 
 STEPS = 1000
@@ -30,9 +32,17 @@ STEPS = 1000
 
 
 class Controls(QWidget):
-    """All that the table is steered with, in as many lines as the width asks for."""
+    """All that the table is steered with, in as many lines as the width asks for.
 
-    def __init__(self) -> None:
+    `report_button` and `copy_button` are about results, and are laid out beside the line that tells of them.
+
+    Parameters
+    ----------
+    session
+        Remembers what was done, to be copied as Python or as a command.
+    """
+
+    def __init__(self, session: Session) -> None:
         super().__init__()
         self.open_button = _button("open_folder", "Open folder…", "List all slides of a folder, with all folders in it")
         self.manifest_button = _button(
@@ -59,6 +69,7 @@ class Controls(QWidget):
         self.retry_button = _button("retry_failed", "Retry failed", "Try the slides again that failed")
         self.cancel_button = _button("cancel_all", "Cancel", "Stop soon; what is done is kept, and Predict all goes on with it")
         self.report_button = _button("open_report", "Open report", "One page about all slides, in the web browser")
+        self.copy_button = CopyButton(session)
         self.more = MoreButton()
         self._lay_out()
 
@@ -69,7 +80,7 @@ class Controls(QWidget):
         flow.setVerticalSpacing(4)
         for part in (
             *(self.open_button, self.manifest_button, self.predict_button, self.selected_button, self.retry_button),
-            *(self.cancel_button, self.filter_field, self.wrong_box, self.uncertain_button, self.report_button, self.more),
+            *(self.cancel_button, self.filter_field, self.wrong_box, self.uncertain_button, self.more),
         ):
             flow.addWidget(part)
         self._flow = flow
@@ -114,9 +125,8 @@ class Controls(QWidget):
         """As high as the lines at this width."""
         return QSize(self.width(), self._flow.heightForWidth(self.width()))
 
-    def resizeEvent(self, event: Any) -> None:
-        """Another width: as high as the lines that it makes."""
-        super().resizeEvent(event)
+    def fit(self) -> None:
+        """Be as high as the lines at this width."""
         self.setFixedHeight(self._flow.heightForWidth(self.width()))
 
 
@@ -188,13 +198,3 @@ def _button(name: str, text: str, tip: str) -> QAbstractButton:
     button.setObjectName(name)
     button.setToolTip(tip)
     return button
-
-
-def column(parent: QWidget, *parts: QWidget) -> QVBoxLayout:
-    """Widgets below each other, the table with the room that is left."""
-    layout = QVBoxLayout(parent)
-    layout.setContentsMargins(6, 4, 6, 4)
-    layout.setSpacing(4)
-    for part in parts:
-        layout.addWidget(part)
-    return layout

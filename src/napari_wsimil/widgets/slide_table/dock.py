@@ -5,9 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from qtpy.QtCore import QEvent, QSize, Qt, QUrl, Signal  # type: ignore[attr-defined]
+from qtpy.QtCore import QUrl, Signal  # type: ignore[attr-defined]
 from qtpy.QtGui import QDesktopServices
-from qtpy.QtWidgets import QLabel, QSizePolicy, QStackedWidget
 
 from napari_wsimil.cohorts.folder import REPORT
 from napari_wsimil.cohorts.labels import save_labels
@@ -15,11 +14,10 @@ from napari_wsimil.cohorts.overview import as_text
 from napari_wsimil.errors import WsimilError
 from napari_wsimil.widgets.docks import settle
 from napari_wsimil.widgets.job import Failure
-from napari_wsimil.widgets.parts import colour_as_error, follow, say, text_label
 from napari_wsimil.widgets.property_table import copy_text
 from napari_wsimil.widgets.session import session_of
-from napari_wsimil.widgets.slide_table.asking import FileTarget, ask_folder, ask_manifest, ask_where_labels, sure_to_lose_labels
-from napari_wsimil.widgets.slide_table.controls import Controls, ProgressLine, column
+from napari_wsimil.widgets.slide_table.asking import ask_folder, ask_manifest, ask_where_labels, sure_to_lose_labels
+from napari_wsimil.widgets.slide_table.frame import DockFrame
 from napari_wsimil.widgets.slide_table.listing import SlideList
 from napari_wsimil.widgets.slide_table.model import SlideTableModel
 from napari_wsimil.widgets.slide_table.opening import SlideOpener
@@ -39,7 +37,7 @@ NOTHING = "Drop a folder of slides, or a manifest (CSV), here; or press Open fol
 FILTERED = "No slide passes the filter."
 
 
-class SlideTable(FileTarget):
+class SlideTable(DockFrame):
     """A table of many slides.
 
     Signals
@@ -55,22 +53,18 @@ class SlideTable(FileTarget):
 
     # napari hands over its viewer by this name; it can't read an annotation that is a string.
     def __init__(self, napari_viewer: Any) -> None:
-        super().__init__()
-        self._viewer = napari_viewer
         self._session = session_of(napari_viewer)
+        super().__init__(napari_viewer, self._session)
+        self._viewer = napari_viewer
         self._found: Found | None = None
         self.slides = SlideList()
         self.pictures = SlidePictures(self)
         self.model = SlideTableModel(self.slides, self.pictures)
         self.view = SlideView(self.slides, self.model)
-        self.controls = Controls()
-        self.progress = ProgressLine()
-        self.message = text_label()
-        self.hint = QLabel(NOTHING)
         self.opener = SlideOpener(napari_viewer, self._session, self)
         self.search = SlideSearch(self)
         self.runs = SlideRuns(self.slides, self.model, self.progress, self._session, self)
-        self._lay_out()
+        self.show_in_middle(self.view)
         self._connect()
         self._follow_state()
         settle(self, "Slides")
@@ -85,17 +79,13 @@ class SlideTable(FileTarget):
         """Folder of the predictions; None while no slides are shown."""
         return None if self._found is None else self._found.results
 
-    def sizeHint(self) -> QSize:
-        """Room for a few slides."""
-        return QSize(900, 260)
-
     def open(self, source: Source, results: Path | None = None) -> None:
         """List the slides of a folder, a manifest or a list, or these slides; what is done of them is found in `results`.
 
         Without `results` that is the folder "predictions" beside the slides.
         """
         if self.running:
-            self._complain("Slides are being predicted; cancel that first, or wait for its end.")
+            self.complain("Slides are being predicted; cancel that first, or wait for its end.")
             return
         if self.slides.relabelled and self._found is not None and source != self._found.source:
             sure_to_lose_labels(self, lambda: self._look_for(source, results))
@@ -137,18 +127,12 @@ class SlideTable(FileTarget):
         try:
             written = save_labels(self.slides.rows, path, manifest=self._found.manifest)
         except WsimilError as error:
-            self._complain(str(error))
+            self.complain(str(error))
             return
         self.slides.relabelled = False
-        self._complain("")
+        self.complain("")
         self.progress.tell(f"Saved {written.name}")
         self._follow_state()
-
-    def event(self, event: Any) -> bool:
-        """Taken out of the window, which is what its cross does: a run that nobody sees would lock the results."""
-        if event.type() == QEvent.Type.ParentChange and self.parentWidget() is None:
-            self.cancel()
-        return super().event(event)
 
     def enterEvent(self, event: Any) -> None:
         """Another model may have been chosen elsewhere."""
@@ -156,7 +140,7 @@ class SlideTable(FileTarget):
         self._follow_state()
 
     def _look_for(self, source: Source, results: Path | None) -> None:
-        self._complain("")
+        self.complain("")
         self.progress.tell("Looking for slides")
         self.search.start(source, results)
         self._follow_state()
@@ -172,7 +156,7 @@ class SlideTable(FileTarget):
 
     def _not_found(self, sentence: str) -> None:
         self._tell_counts()
-        self._complain(sentence)
+        self.complain(sentence)
         self._follow_state()
 
     def _predict(self, rows: Sequence[SlideRow]) -> None:
@@ -185,9 +169,9 @@ class SlideTable(FileTarget):
         try:
             settings = run_settings(self._viewer)
         except WsimilError as error:
-            self._complain(str(error))
+            self.complain(str(error))
             return
-        self._complain("")
+        self.complain("")
         self.runs.start(found, rows, settings)
         self._follow_state()
 
@@ -195,8 +179,7 @@ class SlideTable(FileTarget):
         """A run has ended."""
         self._tell_counts("Stopped. " if outcome is None else "")
         if isinstance(outcome, Failure):
-            elsewhere = " (More, Results folder…)" if "choose another folder" in outcome.sentence else ""
-            self._complain(f"{outcome.sentence}{elsewhere}")
+            self.complain(outcome.sentence.replace("choose another folder", "choose another folder (More, Results folder…)"))
         self._follow_state()
         self.ended.emit(outcome)
 
@@ -209,7 +192,7 @@ class SlideTable(FileTarget):
         self.progress.tell(f"{before}{' · '.join(parts)} · predictions in {self._found.results}")
 
     def _open_row(self, row: SlideRow) -> None:
-        self._complain("")
+        self.complain("")
         self.opener.close_before = self.controls.more.close_before.isChecked()
         self.opener.open(row)
 
@@ -225,24 +208,6 @@ class SlideTable(FileTarget):
     def _copy(self, rows: Sequence[SlideRow]) -> None:
         if rows:
             copy_text(as_text(rows))
-
-    def _complain(self, sentence: str) -> None:
-        say(self.message, sentence)
-
-    def _colour(self, _: Any = None) -> None:
-        colour_as_error(self.message, self._viewer.theme)
-
-    def _lay_out(self) -> None:
-        self.message.setObjectName("message")
-        self.hint.setObjectName("hint")
-        self.hint.setAlignment(Qt.AlignmentFlag.AlignCenter)
-        self.hint.setWordWrap(True)
-        self._middle = QStackedWidget()
-        self._middle.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Expanding)
-        self._middle.addWidget(self.hint)
-        self._middle.addWidget(self.view)
-        column(self, self.controls, self._middle, self.message, self.progress)
-        say(self.message, "")
 
     def _connect(self) -> None:
         controls, more = self.controls, self.controls.more
@@ -266,14 +231,13 @@ class SlideTable(FileTarget):
         self.view.copy_asked.connect(lambda: self._copy(self.view.selected_rows()))
         self.model.labelled.connect(self._relabelled)
         self.dropped.connect(self.open)
+        self.taken_out.connect(self.cancel)
         self.search.told.connect(lambda count: self.progress.tell(f"Looking for slides: {count:,} found"))
         self.search.found.connect(self._take_found)
         self.search.refused.connect(self._not_found)
-        self.opener.refused.connect(self._complain)
+        self.opener.refused.connect(self.complain)
         self.runs.moved.connect(self._follow_state)
         self.runs.ended.connect(self._end)
-        follow(self._viewer.events.theme, self._colour, self)
-        self._colour()
 
     def _open_path(self, path: str) -> None:
         self.open(Path(path))
@@ -302,5 +266,5 @@ class SlideTable(FileTarget):
         else:
             self.controls.offer_start(counts, model_title(self._viewer), listed=listed)
         self.controls.report_button.setEnabled(self._found is not None and (self._found.results / REPORT).is_file())
-        self._middle.setCurrentWidget(self.view if self.slides.shown else self.hint)
         self.hint.setText(FILTERED if listed else NOTHING)
+        self.show_table(bool(self.slides.shown))
