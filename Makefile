@@ -9,13 +9,15 @@ PIPELINES := $(VENV)/peers-predict
 
 # A virtual screen with OpenGL. Wayland is taken out of Qt's sight, so that its windows really go there.
 SCREEN := env -u WAYLAND_DISPLAY QT_QPA_PLATFORM=xcb xvfb-run -a -s "-screen 0 1600x1000x24 +extension GLX"
+LARGE_SCREEN := $(subst 1600x1000,2000x1300,$(SCREEN))
 HAS_DISPLAY := $(DISPLAY)$(WAYLAND_DISPLAY)
 ifeq ($(shell uname -s),Darwin)
 HAS_DISPLAY := macOS
 SCREEN :=
+LARGE_SCREEN :=
 endif
 
-.PHONY: help demo test lint bench bench-io bench-mil bench-cohort bench-predict bench-saving bench-training reproduce accuracy bundled-model clean system-packages
+.PHONY: help demo test lint bench bench-io bench-mil bench-cohort bench-predict bench-saving bench-training bench-window screenshots reproduce accuracy bundled-model clean system-packages
 
 help:
 	@echo "make demo           open the sample slide and predict (without a display: picture and files in demo-output/)"
@@ -28,6 +30,8 @@ help:
 	@echo "make bench-saving   measure what zooming and stored features save, and memory on a huge slide (writes docs/speed-predict-zoom.md)"
 	@echo "make bench-cohort   measure many slides on one and two workers, and kill them (about ten minutes; writes docs/results/cohort.md)"
 	@echo "make bench-training measure whether training waits for its loader (writes docs/results/training-loader.md)"
+	@echo "make bench-window   measure what keeps the window from answering during Predict (writes docs/speed-blocks.md)"
+	@echo "make screenshots    pictures of every dock in both themes and two sizes, into build/screenshots and docs/images"
 	@echo "make reproduce      train on real images and compare with the papers (hours without a GPU; writes docs/results; stops and goes on)"
 	@echo "make accuracy       measure the bundled model on generated slides it never saw"
 	@echo "make bundled-model  train the bundled encoder and model again"
@@ -68,6 +72,12 @@ bench-cohort: $(STAMP)
 
 bench-training: $(STAMP)
 	$(PY) benchmarks/training_loader.py --out docs/results/training-loader.md
+
+bench-window: $(STAMP)
+	$(SCREEN) $(PY) benchmarks/gui_blocks.py --out docs/speed-blocks.md
+
+screenshots: $(STAMP)
+	$(LARGE_SCREEN) $(PY) scripts/screenshots.py --docs
 
 reproduce: $(PEERS)/.installed
 	PYTHONPATH=$(PEERS) $(PY) benchmarks/reproduce_weno.py --data cifar --out docs/results

@@ -3,9 +3,8 @@
     xvfb-run -a -s "-screen 0 1600x1000x24 +extension GLX" python benchmarks/gui_blocks.py [--slide FILE] [--out FILE]
 
 A real napari window of a fresh process with all docks of this plugin open. It waits until the window is at rest, presses Predict
-with the whole slide in view, waits for the result, and presses it again: the features are kept then, and layers are replaced.
-`tests/widgets/gui_watchdog.py` tells how a block is measured; processor time of the GUI thread, so that a busy machine does not
-count.
+with the whole slide in view, waits for the result, and presses it again: the features are kept then, and layers replaced.
+`tests/widgets/gui_watchdog.py` tells how a block is measured: processor time of the GUI thread, whatever else the machine does.
 
 ours     our code and what it calls of other libraries and of Qt
 asked    napari and vispy working because our code asked: layers added, changed and removed

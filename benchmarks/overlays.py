@@ -81,7 +81,7 @@ class Window:
             self._app.processEvents()
 
     def timed(self, action: Callable[[], Any]) -> tuple[float, float, float]:
-        """Milliseconds that an action holds the thread for, until its frame is on the screen, and that the thread works till then."""
+        """Milliseconds that an action holds the thread for, until its frame is shown, and of the thread's work till then."""
         self.rest()
         start, work, frames = time.perf_counter(), time.thread_time(), self._frames
         action()
@@ -239,7 +239,8 @@ def page(found: dict[int, list[Any]], of_shapes: list[dict[str, float]]) -> str:
         "Beside: napari's bare `add_image` of the same pixels in the same round, and how many times as long ours takes until",
         "it is shown.",
         "",
-        "| patches | prepare | add | shown | work | bare: shown | work | ratio | recolour | work | bare | percentile | again | below |",
+        "| patches | prepare | add | shown | work | bare: shown | work | ratio "
+        "| recolour | work | bare | percentile | again | below |",
         "| ---: |" + " ---: |" * 13,
     ]
     for count, taken in found.items():

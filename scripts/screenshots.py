@@ -1,9 +1,9 @@
 """Pictures of every dock in a real window, in both themes and two sizes, to be looked at.
 
-    xvfb-run -a -s "-screen 0 2000x1300x24 +extension GLX" python scripts/screenshots.py [--out FOLDER] [--docs] [--only NAME]
+    xvfb-run -a -s "-screen 0 2000x1300x24 +extension GLX" python scripts/screenshots.py [--docs] [--only NAME ...]
 
 A sample slide is made and predicted in the window itself. For each dock there is a scene: it is opened, something typical is done
-in it, and what it shows is waited for. `--docs` also writes the pictures of the README and the documentation into docs/images.
+in it, and what it shows is waited for. `--docs` also writes those of the README and the documentation, smaller, to docs/images.
 """
 
 from __future__ import annotations
@@ -13,12 +13,11 @@ import os
 import sys
 import tempfile
 import time
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
 ROOT = Path(__file__).resolve().parents[1]
 SIZES = ((1280, 800), (1920, 1200))
@@ -33,7 +32,7 @@ DOCS = {
     "regions": ("dark", "regions.png"),
     "inspector": ("dark", "inspector.png"),
     "compare": ("light", "compare.png"),
-    "annotate": ("dark", "annotate.png"),
+    "agreement": ("dark", "annotate.png"),
     "slides": ("light", "slides.png"),
     "overview": ("light", "overview.png"),
 }
@@ -56,6 +55,7 @@ class Studio:
         self.folder = folder
         self.slide = make_sample_slide(folder / "tumour.tiff", size=SIDE)
         self.viewer, self.analysis = open_with_dock(self.slide, SIZES[0])
+        self._opened = {"Slide overview"}
 
     def until(self, done: Callable[[], Any], what: str = "") -> None:
         """Let the window live until something is so; tell where it never is."""
@@ -80,27 +80,19 @@ class Studio:
         from napari_wsimil.widgets.docks import open_dock
 
         widget = open_dock(self.viewer, name)
+        self._opened.add(name)
         self.rest()
         return widget
 
     def alone(self, name: str) -> Any:
-        """Open a dock and close all others of this plugin, but that of the analysis."""
-        from napari_wsimil.widgets.docks import AREAS, dock_around
+        """Open a dock and hide all others of this plugin, but that of the analysis."""
+        from napari_wsimil.widgets.docks import dock_around
 
-        widget = self.open(name)
-        for other in AREAS:
-            if other not in (name, "Slide analysis"):
-                for found in self._widgets(other):
-                    dock = dock_around(found)
-                    if dock is not None:
-                        dock.hide()
-        return widget
-
-    def _widgets(self, name: str) -> list[Any]:
-        from qtpy.QtWidgets import QApplication, QDockWidget
-
-        docks = [dock for dock in QApplication.allWidgets() if isinstance(dock, QDockWidget)]
-        return [dock.widget() for dock in docks if dock.windowTitle().startswith(name) and dock.widget() is not None]
+        self.open(name)
+        for other in self._opened - {name, "Slide analysis"}:
+            dock_around(self.open(other)).hide()
+        self._opened = {name}
+        return self.open(name)
 
     def fly(self, rank: int = 0) -> None:
         """Go to one of the patches with most attention."""
@@ -124,15 +116,6 @@ class Studio:
                 path = out / f"{name}-{theme}-{width}x{height}.png"
                 self.viewer.window.screenshot(str(path), flash=False, canvas_only=False)
                 print(path.name, flush=True)
-
-
-@contextmanager
-def shown(studio: Studio, layers: list[Any]) -> Iterator[None]:
-    """Show these layers for a while and take them away again."""
-    yield
-    for layer in layers:
-        if layer in studio.viewer.layers:
-            studio.viewer.layers.remove(layer)
 
 
 def scene_start(studio: Studio, out: Path) -> None:
@@ -170,12 +153,14 @@ def scene_analysis(studio: Studio, out: Path) -> None:
 
 
 def scene_overview(studio: Studio, out: Path) -> None:
+    """Where the view is."""
     studio.alone("Slide overview")
     studio.rest(1000)
     studio.shoot("overview", out)
 
 
 def scene_regions(studio: Studio, out: Path) -> None:
+    """The patches with most attention, and the first of them in view."""
     studio.alone("Regions")
     studio.open("Slide analysis")
     studio.fly()
@@ -184,6 +169,7 @@ def scene_regions(studio: Studio, out: Path) -> None:
 
 
 def scene_inspector(studio: Studio, out: Path) -> None:
+    """The patch with most attention."""
     from napari_wsimil.patches.patch import Patch
     from napari_wsimil.widgets.session import session_of
 
@@ -199,19 +185,20 @@ def scene_inspector(studio: Studio, out: Path) -> None:
 
 def scene_compare(studio: Studio, out: Path) -> None:
     """The model's own patches beside overlapping ones."""
-    from napari_wsimil.inference import load_prediction, predict
+    from napari_wsimil.inference import predict
     from napari_wsimil.inference.options import PatchOptions
 
     saved = predict(studio.slide, "bundled", options=PatchOptions(overlap=0.5), store=studio.folder / "features").save(
         studio.folder / "overlap.prediction.h5"
     )
-    assert load_prediction(saved)  # noqa: S101
     before = list(studio.viewer.layers)
     studio.viewer.open(str(saved), plugin="napari-wsimil")
     added = [layer for layer in studio.viewer.layers if layer not in before]
-    studio.alone("Compare")
+    dock = studio.alone("Compare")
     studio.viewer.reset_view()
-    studio.rest(2500)
+    studio.until(lambda: dock.comparison is not None, "comparison")
+    dock.views["difference"].click()
+    studio.rest(1500)
     studio.shoot("compare", out)
     for layer in added:
         if layer in studio.viewer.layers:
@@ -219,9 +206,25 @@ def scene_compare(studio: Studio, out: Path) -> None:
 
 
 def scene_annotate(studio: Studio, out: Path) -> None:
-    studio.alone("Annotate")
-    studio.rest(1500)
+    """The truth of the sample beside the prediction."""
+    from napari_wsimil.samples import truth_path
+    from napari_wsimil.widgets.parts import Fold
+
+    before = list(studio.viewer.layers)
+    dock = studio.alone("Annotate")
+    dock.open_file(truth_path(studio.slide))
+    studio.until(lambda: any(layer.name == "Annotations" and len(layer.data) for layer in studio.viewer.layers), "annotations")
+    for fold in dock.findChildren(Fold):
+        fold.button.click()
+    studio.viewer.reset_view()
     studio.shoot("annotate", out)
+    dock.agreement.compare_button.click()
+    studio.rest(2500)
+    bar = dock.filled.verticalScrollBar()
+    bar.setValue(bar.maximum())
+    studio.shoot("agreement", out, sizes=SIZES[:1])
+    for layer in [layer for layer in studio.viewer.layers if layer not in before]:
+        studio.viewer.layers.remove(layer)
 
 
 def scene_slides(studio: Studio, out: Path) -> None:
@@ -235,10 +238,11 @@ def scene_slides(studio: Studio, out: Path) -> None:
         if not path.exists():
             make_sample_slide(path, kind=kind, seed=seed, size=2048)
     dock = studio.alone("Slides")
-    fill = getattr(dock, "open_folder", None) or getattr(dock, "take", None)
-    if fill is not None:
-        fill(cohort)
-    studio.rest(3000)
+    dock.open(cohort)
+    studio.until(lambda: dock.slides.rows, "slides")
+    dock.predict_all()
+    studio.until(lambda: not dock.running, "slides predicted")
+    studio.rest(2000)
     studio.shoot("slides", out)
 
 
@@ -280,6 +284,9 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         os.environ["NAPARI_WSIMIL_CACHE"] = folder
         os.environ["NAPARI_CONFIG"] = str(Path(folder) / "settings.yaml")
+        from napari.settings import get_plugin_settings
+
+        get_plugin_settings("napari-wsimil", path_dir=Path(folder)).slides.tell_smooth_panning = False
         studio = Studio(Path(folder))
         for name, scene in SCENES.items():
             if name not in wanted and name != "during":

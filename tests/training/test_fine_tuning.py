@@ -578,13 +578,13 @@ def plain(study):
 
 def test_polygons_of_no_class_of_the_model(study, random_model, tmp_path):
     for path in study.parent.glob("*.geojson"):
-        path.write_text(path.read_text().replace("umour", "umor").replace("Normal", "Stroma"))
+        path.write_text(path.read_text().replace("umour", "umult").replace("Normal", "Stroma"))
     with pytest.raises(TrainingError, match="no polygon of a class of the model"):
         fine_tune(random_model, study, tmp_path / "run", learn_from="polygons")
-    names = {"Tumor": "tumour", "Stroma": "normal"}
+    names = {"Tumult": "tumour", "Stroma": "normal"}
     plan = FineTuningPlan(random_model, study, tmp_path / "run", settings={"learn_from": "polygons"}, names=names)
     _, lesson = make_lesson(plan)
-    assert lesson.provenance()["regions"]["Tumor"] >= 2
+    assert lesson.provenance()["regions"]["Tumult"] >= 2
     assert lesson.drawn.notices == ("Polygons of the classes Vessel (4) take no part: the model does not know these.",)
 
 

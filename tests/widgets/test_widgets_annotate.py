@@ -261,7 +261,7 @@ def test_classes_are_the_users_own_and_can_be_painted(annotate):
     assert [one.name for one in ClassBook().classes] == ["Tumour", "Stroma", "Artefact", "Ignore*"], "kept for the next time"
 
     tools = hands.dock.tools
-    assert [tools.resolution.itemText(row) for row in range(3)] == ["one patch (128 µm)", "8 µm", "2 µm"]
+    assert [tools.resolution.itemText(row) for row in range(3)] == ["128 µm (patch)", "8 µm", "2 µm"]
     tools.resolution.setCurrentIndex(1)
     hands.choose(1)
     hands.press("tool_paint")
@@ -280,7 +280,7 @@ def test_classes_are_the_users_own_and_can_be_painted(annotate):
     hands.drag((600, 1200), (800, 1200))
     assert set(np.unique(brush.data)) == {0, 1}
     assert not tools.resolution.isEnabled()
-    hands.press("turn_into_regions")
+    hands.press("make_regions")
     hands.qtbot.waitUntil(lambda: hands.layer is not None and hands.board.brush is None)
     assert hands.names == ["tumour"]
     assert hands.shape(0).area == pytest.approx(painted * 16**2)

@@ -21,7 +21,7 @@ pytestmark = pytest.mark.gui
 def opened(make_napari_viewer_proxy, qtbot, sample):
     """A window with the sample slide and the dock: (viewer, dock, slide)."""
     viewer = make_napari_viewer_proxy(show=True)
-    viewer.window.resize(1280, 800)
+    viewer.window.resize(1000, 680)
     viewer.open(str(sample), plugin="napari-wsimil")
     dock = open_dock(viewer, "Compare")
     yield viewer, dock, facts(viewer.layers[0])["slide"]
@@ -146,8 +146,10 @@ def test_two_models_on_one_slide(opened, qtbot, press, sees, made_up):
 
     # taking a layer of it away ends it
     viewer.layers.remove(compared(viewer)[0])
-    assert dock.view == "off"
+    qtbot.waitUntil(lambda: dock.view == "off")
     assert shown(viewer) == before
+    # and the window can be closed with one on the slide
+    press(dock.views["side by side"])
 
 
 def test_side_by_side(opened, qtbot, press, sees, made_up):
@@ -193,7 +195,7 @@ def test_side_by_side(opened, qtbot, press, sees, made_up):
     # napari's own button for the grid ends it
     press(dock.views["side by side"])
     grid.enabled = False
-    assert dock.view == "off"
+    qtbot.waitUntil(lambda: dock.view == "off")
     assert shown(viewer) == before
     # a prediction that goes takes its comparison with it
     press(dock.views["difference"])

@@ -148,7 +148,8 @@ def test_the_tissue_mask_lies_where_it_was_found(prediction):
     # level-0 pixels x 1280 to 1535 and y 384 to 511, at 0.5 µm
     np.testing.assert_allclose(layer.data_to_world((2.5, 4.5)), ((384 - 0.5) * 0.5, (1280 - 0.5) * 0.5))
     np.testing.assert_allclose(layer.data_to_world((3.5, 5.5)), ((512 - 0.5) * 0.5, (1536 - 0.5) * 0.5))
-    assert layer.get_color(1) is not None
+    clear, tint = layer.colormap.map(np.array([0.0, 1.0]))
+    assert (clear[3], tint[3]) == (0, 1)
     assert not layer.visible
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from importlib import import_module
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from napari.qt.threading import GeneratorWorker, create_worker
@@ -71,6 +72,8 @@ def prediction_steps(slide: Slide, model: str, *, choices: Mapping[str, Any], ke
         What else `predict_steps` takes.
     """
     yield Progress("Loading the model")
+    # napari keeps the numbers of boxes in tables of pandas, which takes half a second to be imported.
+    import_module("pandas")
     # All of this loads torch: not before it is needed, and not in the thread of the window.
     from napari_wsimil.bags.store import FeatureStore, default_store_folder
     from napari_wsimil.inference import predict_steps

@@ -60,7 +60,7 @@ def resolutions(slide: Slide, prediction: SlidePrediction | None) -> list[Resolu
     if prediction is not None and (prediction.attention or prediction.instances):
         tables = prediction.attention or prediction.instances
         step = float(tables[min(tables)].stride_level0)
-        found[step] = f"one patch ({step * mpp:.3g} µm)" if mpp else f"one patch ({step:g} px)"
+        found[step] = f"{step * mpp:.3g} µm (patch)" if mpp else f"{step:g} px (patch)"
     for size in FINEST if mpp else FINEST_PIXELS:
         found.setdefault(size / mpp if mpp else size, f"{size:g} µm" if mpp else f"{size:g} px")
     return [Resolution(label, max(step, 1.0), _problem(slide, max(step, 1.0))) for step, label in found.items()]

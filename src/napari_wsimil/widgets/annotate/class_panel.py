@@ -138,8 +138,7 @@ class ClassPanel(QWidget):
             button.setEnabled(own)
         self.remove_button.setEnabled(own and len(names) > 1)
         lines = min(max(len(names), 3), ROWS_SHOWN)
-        header: Any = self.table.horizontalHeader()
-        self.table.setFixedHeight(header.sizeHint().height() + lines * ROW + 4)
+        self.table.setFixedHeight(ROW + lines * ROW + 2 * self.table.frameWidth() + 2)
 
     def _set_up_table(self) -> None:
         table = self.table
@@ -160,6 +159,7 @@ class ClassPanel(QWidget):
         header.setSectionsClickable(False)
         header.setHighlightSections(False)
         header.setMinimumSectionSize(30)
+        header.setFixedHeight(ROW)  # it would tell another one before napari's style has come
         for column in range(len(COLUMNS)):
             stretch = QHeaderView.ResizeMode.Stretch if column == CLASS else QHeaderView.ResizeMode.ResizeToContents
             header.setSectionResizeMode(column, stretch)
@@ -244,4 +244,5 @@ def _button(name: str, text: str, hint: str) -> QPushButton:
     button = QPushButton(text)
     button.setObjectName(name)
     button.setToolTip(hint)
+    button.setMinimumWidth(1)  # the room around its text may go in a narrow dock
     return button

@@ -133,7 +133,7 @@ class Filing(QObject):
         slide, brush = self._slide, self._board.brush
         if self._busy or slide is None or brush is None:
             return
-        self.said.emit("Turning into regions…", "")
+        self.said.emit("Making regions…", "")
         mask, names, step = brush.data.copy(), names_of(brush), facts(brush)["step"]
         self._start((slide, None), partial(painted_into_layer, mask, names, step, slide, *self._beside()))
 

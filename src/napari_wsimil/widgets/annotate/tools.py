@@ -25,7 +25,7 @@ TOOLS = {
 }
 """napari's name of the tool -> what the button says, and its tooltip."""
 
-COLUMNS = 4
+COLUMNS = 3
 PAINTING = {"paint": ("Brush", "Paint the chosen class on the slide"), "erase": ("Erase", "Rub out what was painted")}
 NO_SLIDE = "Open a slide to draw on it"
 
@@ -59,8 +59,9 @@ class Tools(QWidget):
         )
         self.resolution = narrow_combo("brush_resolution")
         self.resolution.setAccessibleName("Size of the brush's pixels")
-        self.convert_button = QPushButton("Turn into regions")
-        self.convert_button.setObjectName("turn_into_regions")
+        self.convert_button = QPushButton("Make regions")
+        self.convert_button.setObjectName("make_regions")
+        self.convert_button.setMinimumWidth(1)
         self.convert_button.setToolTip("Make regions of what was painted, exact to its pixels, to be saved with the others")
         self._offered: list[Resolution] = []
         self._lay_out()
@@ -151,6 +152,6 @@ def _tool(name: str, text: str, hint: str, *, stays: bool = True) -> QPushButton
     button.setToolTip(hint)
     button.setCheckable(stays)
     button.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
-    button.setMinimumWidth(0)
+    button.setMinimumWidth(1)  # the room around its text may go in a narrow dock
     button.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
     return button

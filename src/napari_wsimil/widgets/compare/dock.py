@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
-from qtpy.QtCore import QEvent, QSize, Qt
+from qtpy.QtCore import QEvent, QSize, Qt, QTimer
 from qtpy.QtWidgets import (
     QButtonGroup,
     QFileDialog,
@@ -71,7 +71,10 @@ class ComparePredictions(QWidget):
         self.blending = QWidget()
         self.compared = QWidget()
         self.figures = Figures()
-        self._shown = shown = OnTheSlide(napari_viewer, self._ended)
+        self._ending = QTimer(self)  # gone with the dock, should that be gone before
+        self._ending.setSingleShot(True)
+        self._ending.timeout.connect(self._end_in_time)
+        self._shown = shown = OnTheSlide(napari_viewer, self._end_soon)
         self._name_parts()
         self._lay_out()
         self._connect()
@@ -96,7 +99,7 @@ class ComparePredictions(QWidget):
     def event(self, event: Any) -> bool:
         """Out of its dock: napari takes a widget out before it is gone."""
         done = super().event(event)
-        if event.type() == QEvent.Type.ParentChange and self.parentWidget() is None:
+        if event.type() == QEvent.Type.ParentChange and self.parentWidget() is None and self._shown.left:
             self._end()
         return done
 
@@ -146,7 +149,7 @@ class ComparePredictions(QWidget):
 
     def _turn_to_slide(self, _: Any = None) -> None:
         """Another slide is meant, or the same one got another pixel size."""
-        self._end()
+        self._end_soon()
         self._request = None
         self._offer()
 
@@ -162,7 +165,7 @@ class ComparePredictions(QWidget):
         hint = NO_SLIDE if self._session.slide is None else NOTHING_SHARED if self.choices.enough else TOO_FEW
         say(self.hint, "" if request is not None else hint)
         if request is None:
-            self._end()
+            self._end_soon()
             return
         read_in_background(request, request.run, self._take)
 
@@ -197,12 +200,17 @@ class ComparePredictions(QWidget):
         if on:
             self._show()
 
+    def _end_soon(self) -> None:
+        """When the layers that are being removed just now are gone."""
+        self._ending.start(0)
+
+    def _end_in_time(self) -> None:
+        window: Any = self.window()
+        if window.isVisible():  # napari's canvas can't be changed any more once its window is closed
+            self._end()
+
     def _end(self) -> None:
         self._shown.end()
-        self._ended()
-
-    def _ended(self) -> None:
-        """It is no longer on the slide."""
         self.views["off"].setChecked(True)
 
     def _name_parts(self) -> None:

@@ -49,27 +49,33 @@ class OnTheSlide:
     ----------
     viewer
         The napari viewer.
-    on_end
-        Called when the user ended it: by removing a layer of it, or by leaving napari's grid.
+    on_left
+        Called when the user wants it to end: by removing a layer of it, or by leaving napari's grid. It is not the time to
+        change other layers then: the viewer may be removing them all.
     """
 
-    def __init__(self, viewer: Any, on_end: Callable[[], None]) -> None:
+    def __init__(self, viewer: Any, on_left: Callable[[], None]) -> None:
         self._viewer = viewer
-        self._on_end = on_end
+        self._on_left = on_left
         self._layers: dict[str, Any] = {}
         self._drawn: dict[str, Comparison] = {}
         self._aside: list[Any] = []
         self._active: Any = None
         self._fading = False
         self._words = CanvasWords(viewer)
-        self._second = SecondView(viewer, self._ended)
+        self._second = SecondView(viewer, on_left)
         self._busy = False
-        viewer.layers.events.removed.connect(self._left)
+        viewer.layers.events.removed.connect(self._gone)
 
     @property
     def shown(self) -> bool:
         """Whether a comparison is on the slide."""
         return bool(self._layers)
+
+    @property
+    def left(self) -> bool:
+        """Whether any of its layers is still in the viewer; one that is closed has none."""
+        return any(layer in self._viewer.layers for layer in self._layers.values())
 
     def show(self, view: View, comparison: Comparison, slide_layer: Any, share: float) -> None:
         """Show a comparison in one of its views, in place of the one before.
@@ -125,8 +131,9 @@ class OnTheSlide:
 
     def close(self) -> None:
         """End, for good."""
-        self._viewer.layers.events.removed.disconnect(self._left)
-        self.end()
+        self._viewer.layers.events.removed.disconnect(self._gone)
+        if self.left:
+            self.end()
 
     @contextmanager
     def _on_our_own(self) -> Iterator[None]:
@@ -166,21 +173,19 @@ class OnTheSlide:
             bar.position = "bottom_left" if view == "side by side" else "top_right"
             bar.visible = name == told
         self._viewer.layers.selection.active = self._layers[told]
-        (first, second), unit = map(shortened, comparison.names), unit_words(comparison)
+        unit = unit_words(comparison)
+        room = self._viewer.canvas.size[1] // (2 if view == "side by side" else 1)
+        first, second = (shortened(name, room) for name in comparison.names)
         texts = {
             "difference": {"top_left": f"Orange: higher in {first}\nBlue: higher in {second}"},
             "blend": {"top_left": unit[:1].upper() + unit[1:]},
-            "side by side": {"top_left": f"{first}\n{unit}", "top_right": f"{second}\n{unit}"},
+            "side by side": {"top_left": first, "top_right": second},
         }
         self._words.show(texts[view])
 
-    def _left(self, event: Any) -> None:
+    def _gone(self, event: Any) -> None:
         if not self._busy and event.value in self._layers.values():
-            self._ended()
-
-    def _ended(self) -> None:
-        self.end()
-        self._on_end()
+            self._on_left()
 
 
 def _look(name: str, comparison: Comparison, slide_layer: Any) -> tuple[NDArray[Any], dict[str, Any]]:

@@ -15,8 +15,11 @@ if TYPE_CHECKING:
     from napari_wsimil.inference.comparison import Comparison, Row
 
 FONT_SIZE = 10
-LONGEST = 26
-"""Letters of a name on the canvas."""
+LETTER = 11
+"""Width in px of a letter on the canvas, on average, and some more."""
+
+LONGEST = 40
+"""Letters of a name on the canvas, where there is room."""
 
 CORNERS = {"top_left": "wsimil_compared_left", "top_right": "wsimil_compared_right"}
 """Corner of the canvas -> name of the text among the viewer's canvas overlays."""
@@ -38,10 +41,10 @@ class CanvasWords:
                 self._overlays[name].visible = corner in texts
 
 
-def shortened(name: str) -> str:
-    """A long name without its middle."""
-    half = LONGEST // 2
-    return name if len(name) <= LONGEST else f"{name[:half]}…{name[-half:]}"
+def shortened(name: str, room: float) -> str:
+    """A name without its middle where it is too long for so many px of the canvas."""
+    half = max(2, min(LONGEST, int(room / LETTER)) // 2 - 1)
+    return name if len(name) <= 2 * half + 1 else f"{name[:half]}…{name[-half:]}"
 
 
 def unit_words(comparison: Comparison) -> str:

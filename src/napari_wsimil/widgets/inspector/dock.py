@@ -74,7 +74,7 @@ class ZoomInspector(QWidget):
 
     def sizeHint(self) -> QSize:
         """A strip below the slide."""
-        return QSize(640, 230)
+        return QSize(340, 230)
 
     def minimumSizeHint(self) -> QSize:
         """One small picture."""

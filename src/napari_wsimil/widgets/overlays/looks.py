@@ -42,8 +42,9 @@ def _raster(layer: Any, mpp: tuple[float, float]) -> RasterLook:
         numbers = np.asarray(layer.data)
         values = np.where(numbers == 0, np.nan, numbers).astype(np.float32)
         limits = (0.0, float(max(numbers.max(initial=0), 1)))
-        colours = np.asarray(layer.colormap.map(np.arange(int(limits[1]) + 1, dtype=numbers.dtype)))
-        smooth, told = False, "tissue" if facts(layer)["kind"] == "tissue" else "region"
+        told = "tissue" if facts(layer)["kind"] == "tissue" else "region"
+        wanted = np.array([0.0, 1.0]) if told == "tissue" else np.arange(int(limits[1]) + 1, dtype=numbers.dtype)
+        colours, smooth = np.asarray(layer.colormap.map(wanted)), False
     return RasterLook(
         name=title(layer),
         values=values,

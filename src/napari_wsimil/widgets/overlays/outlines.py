@@ -25,7 +25,7 @@ MOST_BOXES = 200
 WIDTH, FINER = 2.5, 0.6
 """Width of an outline on the screen in px, and that of the next finer level as a share of it."""
 
-CORNERS = ("upper_left", "upper_right", "center")
+CORNERS = ("upper_left", "center", "upper_right")
 """Where the numbers of a level stand: boxes in a corner of another box would cover its number."""
 
 

@@ -83,9 +83,12 @@ def set_threshold(layer: Any, threshold: float | None) -> None:
 
 def percentiles(values: NDArray[np.float32]) -> NDArray[np.float32]:
     """(N,) share of the scores, in per cent, that are no higher than each; NaN stays NaN."""
-    order = np.sort(values[~np.isnan(values)])
-    below = np.searchsorted(order, values, side="right") * (100.0 / max(len(order), 1))
-    return np.where(np.isnan(values), np.nan, below).astype(np.float32)
+    order = np.argsort(values)[: np.count_nonzero(~np.isnan(values))]  # NaN comes last
+    found = values[order]
+    shares = np.full(len(values), np.nan, np.float32)
+    # asked in order, as many searches cost a third of what they do at random
+    shares[order] = np.searchsorted(found, found, side="right") * (100.0 / max(len(found), 1))
+    return shares
 
 
 def redraw(layer: Any, values: NDArray[np.float32]) -> None:
