@@ -2,7 +2,7 @@
 
     xvfb-run -a -s "-screen 0 1600x1000x24 +extension GLX" python benchmarks/gui_blocks.py [--slide FILE] [--out FILE]
 
-A real napari window of a fresh process with all docks of this plugin open. It waits until the window is at rest, presses Predict
+A real napari window of a fresh process with all docks of this plugin open. It waits until that is at rest, presses Predict
 with the whole slide in view, waits for the result, and presses it again: the features are kept then, and layers replaced.
 `tests/widgets/gui_watchdog.py` tells how a block is measured: processor time of the GUI thread, whatever else the machine does.
 

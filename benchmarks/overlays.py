@@ -42,11 +42,9 @@ if TYPE_CHECKING:
 
 COUNTS = (20_000, 100_000, 400_000)
 SIZE = 256
-FULL = 0.6
-"""Share of the places of the grid that have a patch."""
+FULL = 0.6  # of the places of the grid have a patch
 SHAPES = 2_000
-WANTED = {"shown": 200.0, "recolour": 100.0, "hover": 2.0}
-"""ms, for 100 000 patches."""
+WANTED = {"shown": 200.0, "recolour": 100.0, "hover": 2.0}  # ms, for 100 000 patches
 OURS, BARE = "ours", "bare"
 
 
@@ -61,18 +59,17 @@ class Window:
         self.viewer = napari.Viewer(show=True)
         self.viewer.window.resize(1280, 800)
         self._app: Any = QApplication.instance()
-        self._frames = 0
+        self._frames: list[float] = []
         canvases = [widget for widget in self._app.allWidgets() if isinstance(widget, QOpenGLWidget)]
-        max(canvases, key=lambda widget: widget.width() * widget.height()).frameSwapped.connect(self._on_frame)
+        max(canvases, key=lambda widget: widget.width() * widget.height()).frameSwapped.connect(
+            lambda: self._frames.append(time.perf_counter())
+        )
         levels = [np.full((side >> level, side >> level, 3), 235, np.uint8) for level in (5, 6, 7)]
         self.viewer.add_image(
             levels, rgb=True, multiscale=True, scale=(16, 16), units=("um", "um"), name="slide", contrast_limits=(0, 255)
         )
         self.viewer.reset_view()
         self.rest()
-
-    def _on_frame(self) -> None:
-        self._frames += 1
 
     def rest(self, seconds: float = 0.4) -> None:
         """Let the window live for a while."""
@@ -83,10 +80,10 @@ class Window:
     def timed(self, action: Callable[[], Any]) -> tuple[float, float, float]:
         """Milliseconds that an action holds the thread for, until its frame is shown, and of the thread's work till then."""
         self.rest()
-        start, work, frames = time.perf_counter(), time.thread_time(), self._frames
+        start, work, frames = time.perf_counter(), time.thread_time(), len(self._frames)
         action()
         held = time.perf_counter()
-        while self._frames == frames:
+        while len(self._frames) == frames:
             self._app.processEvents()
         return tuple(1e3 * span for span in (held - start, time.perf_counter() - start, time.thread_time() - work))
 
@@ -203,7 +200,6 @@ def shapes() -> dict[str, float]:
 
 
 def shapes_apart() -> dict[str, float]:
-    """Likewise, in a process of its own."""
     told = subprocess.run([sys.executable, __file__, "--shapes"], check=True, capture_output=True, text=True)
     return json.loads(told.stdout.splitlines()[-1])
 
@@ -221,8 +217,7 @@ def measure(rounds: int) -> tuple[dict[int, list[Any]], list[dict[str, float]]]:
 
 
 def _said(values: list[float]) -> str:
-    middle = statistics.median(values)
-    return f"{middle:.0f}" if middle >= 10 else f"{middle:.1f}"
+    return f"{statistics.median(values):.{0 if statistics.median(values) >= 10 else 1}f}"
 
 
 def page(found: dict[int, list[Any]], of_shapes: list[dict[str, float]]) -> str:

@@ -2,7 +2,7 @@
 
     xvfb-run -a -s "-screen 0 2000x1300x24 +extension GLX" python scripts/screenshots.py [--docs] [--only NAME ...]
 
-A sample slide is made and predicted in the window itself. For each dock there is a scene: it is opened, something typical is done
+A sample slide is made and predicted in the window. For each dock there is a scene: it is opened, something typical is done
 in it, and what it shows is waited for. `--docs` also writes those of the README and the documentation, smaller, to docs/images.
 """
 

@@ -199,7 +199,7 @@ def same(first, second):
 
 @pytest.mark.gui
 class TestWindow:
-    def test_what_is_copied_gives_what_the_window_gave(self, window, tiny_slide, package, tmp_path, monkeypatch, run):
+    def test_what_is_copied_gives_what_the_window_gave(self, window, tiny_slide, package, tmp_path, monkeypatch, run, qtbot):
         w = window()
         assert not w.dock.copy_button.isEnabled()
         assert w.dock.copy_button.toolTip() == NOT_YET
@@ -218,6 +218,7 @@ class TestWindow:
         assert w.dock.message.text() == ""
         prediction = w.dock.prediction
         w.dock.export(str(tmp_path / "all of it.csv"))
+        qtbot.waitUntil(lambda: len(w.dock._session.deeds) == 2, timeout=10_000)
         export, predict = w.dock._session.deeds
         assert [export.title, predict.title] == ["Export all of it.csv", "Predict tiny.tiff"]
         places = [tmp_path / name for name in ("python", "shell")]

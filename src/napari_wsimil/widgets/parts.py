@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from napari.utils.theme import get_theme
-from qtpy.QtCore import QEvent, Qt
+from qtpy.QtCore import QEvent, QSize, Qt
 from qtpy.QtWidgets import (
     QComboBox,
     QFormLayout,
@@ -58,6 +58,14 @@ class NarrowCombo(QComboBox):
         room = min(field.width() - MARGIN, self.width() - ARROW_ROOM)
         option.currentText = self.fontMetrics().elidedText(self.currentText(), Qt.TextElideMode.ElideMiddle, room)
         painter.drawControl(QStyle.ControlElement.CE_ComboBoxLabel, option)
+
+
+class NarrowButton(QPushButton):
+    """A button that gives the room around its text away in a narrow dock, and never the text."""
+
+    def minimumSizeHint(self) -> QSize:
+        """The text and the frame."""
+        return QSize(self.fontMetrics().horizontalAdvance(self.text()) + 8, super().minimumSizeHint().height())
 
 
 def narrow_combo(name: str) -> QComboBox:

@@ -34,8 +34,9 @@ def show_prediction(viewer: Any, prediction: SlidePrediction, top: int) -> None:
         active = viewer.layers.selection.active
         replaced = [layer for layer in viewer.layers if _replaced_by(prediction, facts(layer))]
         kept = keep_looks(replaced)
-        for layer in replaced:
-            viewer.layers.remove(layer)
+        with viewer.layers.batched_update():
+            for layer in replaced:
+                viewer.layers.remove(layer)
         added = [viewer.add_layer(Layer.create(*layer)) for layer in prediction_layers(prediction, top)]
         give_looks(added, kept)
         attention = [layer for layer in added if facts(layer).get("kind") == "attention"]

@@ -20,6 +20,7 @@ from qtpy.QtWidgets import (
 
 from napari_wsimil.annotations.classes import same_name
 from napari_wsimil.widgets.annotate.class_book import KEYS
+from napari_wsimil.widgets.parts import NarrowButton
 
 if TYPE_CHECKING:
     from napari_wsimil.annotations.classes import DrawnClass
@@ -241,8 +242,7 @@ def area_text(area: float, mpp: tuple[float, float] | None) -> str:
 
 
 def _button(name: str, text: str, hint: str) -> QPushButton:
-    button = QPushButton(text)
+    button = NarrowButton(text)
     button.setObjectName(name)
     button.setToolTip(hint)
-    button.setMinimumWidth(1)  # the room around its text may go in a narrow dock
     return button

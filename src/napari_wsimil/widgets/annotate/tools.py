@@ -8,7 +8,7 @@ from qtpy.QtCore import Qt, Signal  # type: ignore[attr-defined]
 from qtpy.QtWidgets import QGridLayout, QHBoxLayout, QPushButton, QSizePolicy, QVBoxLayout, QWidget
 
 from napari_wsimil.widgets.annotate.brush import make_brush, resolutions
-from napari_wsimil.widgets.parts import combo_item, form, narrow_combo
+from napari_wsimil.widgets.parts import NarrowButton, combo_item, form, narrow_combo
 
 if TYPE_CHECKING:
     from napari_wsimil.widgets.annotate.board import Board
@@ -59,9 +59,8 @@ class Tools(QWidget):
         )
         self.resolution = narrow_combo("brush_resolution")
         self.resolution.setAccessibleName("Size of the brush's pixels")
-        self.convert_button = QPushButton("Make regions")
+        self.convert_button = NarrowButton("Make regions")
         self.convert_button.setObjectName("make_regions")
-        self.convert_button.setMinimumWidth(1)
         self.convert_button.setToolTip("Make regions of what was painted, exact to its pixels, to be saved with the others")
         self._offered: list[Resolution] = []
         self._lay_out()
@@ -147,11 +146,10 @@ class Tools(QWidget):
 
 
 def _tool(name: str, text: str, hint: str, *, stays: bool = True) -> QPushButton:
-    button = QPushButton(text)
+    button = NarrowButton(text)
     button.setObjectName(f"tool_{name}")
     button.setToolTip(hint)
     button.setCheckable(stays)
     button.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
-    button.setMinimumWidth(1)  # the room around its text may go in a narrow dock
     button.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
     return button

@@ -177,6 +177,7 @@ class Card(QWidget):
         super().__init__()
         self.picture = PatchPicture(pictures)
         self.title = QLabel()
+        self.title.setWordWrap(True)
         self.scores = QLabel()
         self.scores.setWordWrap(True)
         self.scores.setAlignment(Qt.AlignmentFlag.AlignTop)
