@@ -27,6 +27,7 @@ SIDE = 8192
 PATIENCE = 60.0
 MOST_BYTES = 400_000
 DOCS = {
+    "start": ("dark", "start.png"),
     "analysis": ("dark", "window.png"),
     "during": ("dark", "during.png"),
     "regions": ("dark", "regions.png"),
@@ -106,13 +107,23 @@ class Studio:
         )
         self.rest()
 
-    def shoot(self, name: str, out: Path, sizes: tuple[tuple[int, int], ...] = SIZES, themes: tuple[str, ...] = THEMES) -> None:
-        """Save the window in each theme and size."""
+    def shoot(
+        self,
+        name: str,
+        out: Path,
+        sizes: tuple[tuple[int, int], ...] = SIZES,
+        themes: tuple[str, ...] = THEMES,
+        ready: Callable[[], object] | None = None,
+    ) -> None:
+        """Save the window in each theme and size; `ready` is called when it has its size."""
         for theme in themes:
             self.viewer.theme = theme
             for width, height in sizes:
                 self.viewer.window.resize(width, height)
                 self.rest()
+                if ready is not None:
+                    ready()
+                    self.rest()
                 path = out / f"{name}-{theme}-{width}x{height}.png"
                 self.viewer.window.screenshot(str(path), flash=False, canvas_only=False)
                 print(path.name, flush=True)
@@ -121,7 +132,7 @@ class Studio:
 def scene_start(studio: Studio, out: Path) -> None:
     """The slide, before anything was done."""
     studio.rest(1500)
-    studio.shoot("start", out)
+    studio.shoot("start", out, ready=studio.viewer.reset_view)
 
 
 def scene_during(studio: Studio, out: Path) -> None:
@@ -143,8 +154,7 @@ def scene_analysis(studio: Studio, out: Path) -> None:
     from napari_wsimil.widgets.parts import Fold
 
     studio.alone("Slide analysis")
-    studio.viewer.reset_view()
-    studio.shoot("analysis", out)
+    studio.shoot("analysis", out, ready=studio.viewer.reset_view)
     for fold in studio.analysis.findChildren(Fold):
         fold.button.click()
     studio.shoot("options", out, sizes=SIZES[:1])
@@ -156,7 +166,7 @@ def scene_overview(studio: Studio, out: Path) -> None:
     """Where the view is."""
     studio.alone("Slide overview")
     studio.rest(1000)
-    studio.shoot("overview", out)
+    studio.shoot("overview", out, ready=studio.viewer.reset_view)
 
 
 def scene_regions(studio: Studio, out: Path) -> None:
@@ -195,11 +205,10 @@ def scene_compare(studio: Studio, out: Path) -> None:
     studio.viewer.open(str(saved), plugin="napari-wsimil")
     added = [layer for layer in studio.viewer.layers if layer not in before]
     dock = studio.alone("Compare")
-    studio.viewer.reset_view()
     studio.until(lambda: dock.comparison is not None, "comparison")
     dock.views["difference"].click()
     studio.rest(1500)
-    studio.shoot("compare", out)
+    studio.shoot("compare", out, ready=studio.viewer.reset_view)
     for layer in added:
         if layer in studio.viewer.layers:
             studio.viewer.layers.remove(layer)
@@ -216,13 +225,16 @@ def scene_annotate(studio: Studio, out: Path) -> None:
     studio.until(lambda: any(layer.name == "Annotations" and len(layer.data) for layer in studio.viewer.layers), "annotations")
     for fold in dock.findChildren(Fold):
         fold.button.click()
-    studio.viewer.reset_view()
-    studio.shoot("annotate", out)
+    studio.shoot("annotate", out, ready=studio.viewer.reset_view)
     dock.agreement.compare_button.click()
     studio.rest(2500)
     bar = dock.filled.verticalScrollBar()
-    bar.setValue(bar.maximum())
-    studio.shoot("agreement", out, sizes=SIZES[:1])
+
+    def see_all() -> None:
+        studio.viewer.reset_view()
+        bar.setValue(bar.maximum())
+
+    studio.shoot("agreement", out, sizes=SIZES[:1], ready=see_all)
     for layer in [layer for layer in studio.viewer.layers if layer not in before]:
         studio.viewer.layers.remove(layer)
 
@@ -243,7 +255,7 @@ def scene_slides(studio: Studio, out: Path) -> None:
     dock.predict_all()
     studio.until(lambda: not dock.running, "slides predicted")
     studio.rest(2000)
-    studio.shoot("slides", out)
+    studio.shoot("slides", out, ready=studio.viewer.reset_view)
 
 
 SCENES: dict[str, Callable[[Studio, Path], None]] = {
@@ -262,15 +274,17 @@ def for_docs(out: Path) -> None:
 
 
 def small(path: Path, target: Path) -> None:
-    """Copy a PNG with as many colours as fit into `MOST_BYTES`."""
+    """Copy a PNG; one that is too large with 256 colours, half of them the commonest and half as different as can be."""
     from PIL import Image
 
     picture = Image.open(path).convert("RGB")
-    for colours in (None, 256, 192, 128, 96, 64):
-        kept = picture if colours is None else picture.quantize(colours, dither=Image.Dither.FLOYDSTEINBERG)
-        kept.save(target, optimize=True)
-        if target.stat().st_size <= MOST_BYTES:
-            return
+    picture.save(target, optimize=True)
+    if target.stat().st_size > MOST_BYTES:
+        methods = (Image.Quantize.MEDIANCUT, Image.Quantize.MAXCOVERAGE)
+        colours = [picture.quantize(128, method).getpalette()[: 3 * 128] for method in methods]
+        palette = Image.new("P", (1, 1))
+        palette.putpalette(colours[0] + colours[1])
+        picture.quantize(palette=palette, dither=Image.Dither.NONE).save(target, optimize=True)
 
 
 def main() -> None:

@@ -93,7 +93,9 @@ def test_one_is_compared_with_itself_and_magnifications_are_chosen(run, saved):
     code, text, _ = run("compare", saved[0], "--json")
     assert code == 0
     assert [json.loads(text)[0][name] for name in ("mpp_first", "mpp_second")] == [0.5, 1.0]
-    code, text, _ = run("compare", saved[0], saved[2], "--at", 1, "--at", 0.5, "--scale", "times average", "--top", 3, "--json")
+    code, text, _ = run(
+        "compare", saved[0], saved[2], "--mpp", 1, "--mpp", 0.5, "--scale", "times average", "--top", 3, "--json"
+    )
     assert code == 0
     (pair,) = json.loads(text)
     assert (pair["mpp_first"], pair["mpp_second"], pair["scale"], pair["top"]) == (1.0, 0.5, "times average", 3)
@@ -103,10 +105,14 @@ def test_one_is_compared_with_itself_and_magnifications_are_chosen(run, saved):
     ("given", "sentence"),
     [
         ((0, 3), "same slide"),
-        ((0, 1, "--what", "instances", "--class", "tumour"), "no instances"),
-        ((0, 1, "--at", "0.5"), "twice"),
+        ((0, 1, "--by", "instances", "--class", "tumour"), "no instances"),
+        ((0, 1, "--mpp", "0.5"), "twice"),
         ((0, 1, 2, "--places", "x.csv"), "one pair"),
         ((0, 1, "--out", "/no/such/folder/x.csv"), "no folder"),
+        ((0, 1, "--out", 1), "end in .csv"),
+        ((0, 1, "--out", "x.csv", "--places", "x.csv"), "two names"),
+        ((0, 1, "--top", "inf"), "a share (0.1) or a number"),
+        ((0, "no\nfile"), "no file no file"),
     ],
 )
 def test_what_does_not_fit_is_told_in_a_sentence(run, saved, given, sentence):
@@ -118,14 +124,14 @@ def test_what_does_not_fit_is_told_in_a_sentence(run, saved, given, sentence):
 
 
 def test_one_place_of_a_prediction(run, saved):
-    code, text, _ = run("inspect", saved[0], "--at", 150, 50)
+    code, text, _ = run("inspect", saved[0], "--point", "150,50")
     assert code == 0
     assert "1 µm/px  (0, 0) + 200 px: attention" in text
     assert "patches in it at 0.5 µm/px" in text
-    code, text, _ = run("inspect", saved[0], "--at", 150, 50, "--mpp", 0.5, "--json")
+    code, text, _ = run("inspect", saved[0], "--point", "150,50", "--mpp", 0.5, "--json")
     found = json.loads(text)
     assert found["mpp"] == 0.5
     assert found["patches"][1]["patch"] == {"mpp": 0.5, "x": 100, "y": 0, "size_level0": 100.0}
     assert found["children"] == []
-    code, text, _ = run("inspect", saved[0], "--at", 9000, 9000)
+    code, text, _ = run("inspect", saved[0], "--point", "9000,9000")
     assert text.count("no patch here") == 2

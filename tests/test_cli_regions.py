@@ -90,7 +90,7 @@ def test_the_slide_may_have_moved(run, saved, tmp_path, write_slide):
     (tmp_path / "case.tiff").rename(tmp_path / "moved.tiff")
     code, _, err = run("regions", saved, "--out", tmp_path / "out")
     assert code == 2
-    assert "is not there any more; tell where it is with --slide" in err
+    assert "any more: say where it is now with slide=... (--slide PATH)" in err
     assert run("regions", saved, "--out", tmp_path / "out", "--slide", tmp_path / "moved.tiff")[0] == 0
     other = write_slide(tmp_path / "other.tiff", width=1024, height=1024)
     code, _, err = run("regions", saved, "--out", tmp_path / "elsewhere", "--slide", other)
@@ -113,7 +113,7 @@ def test_similar_ones_by_what_predict_kept(run, tiny_slide, random_model, tmp_pa
     [
         (["--by", "zoom"], "no ranking by zoom; it has Attention (attention), Tumour probability (instances)"),
         (["--mpp", 0.25], "no ranking at 0.25 µm/px"),
-        (["--class", "cat"], "no ranking of class cat"),
+        (["--class", "cat"], "no ranking of class 'cat'"),
         (["--similar-to", "1000,300"], "are not kept in"),
         (["--similar-to", "here"], "'here' is no point; give level-0 pixels as X,Y"),
         (["--similar-to", "1,2", "--by", "zoom"], "leave --by and --class out"),

@@ -273,7 +273,7 @@ def test_prefetch_reads_ahead_but_not_far():
 
     with prefetched(np.arange(100), note, BatchSize(1, 1, adaptive=False)) as batches:
         next(batches)
-        deadline = time.monotonic() + 5
+        deadline = time.monotonic() + 60
         while len(read) < 3 and time.monotonic() < deadline:
             next(batches)
         for _ in range(3):
@@ -294,11 +294,10 @@ def test_prefetch_raises_what_reading_raised():
 
 
 def test_waiting_for_a_slow_disk_can_be_stopped():
-    release = threading.Event()
-    with prefetched(np.arange(3), lambda chosen: release.wait(20) and chosen, BatchSize(1)) as batches:
+    release, came = threading.Event(), []
+    with prefetched(np.arange(3), lambda chosen: came.append(release.wait(60)) or chosen, BatchSize(1)) as batches:
         assert next(batches) is None
-        started = time.monotonic()
-    assert time.monotonic() - started < 1.5
+    assert not came, "the disk still hangs"
     release.set()
 
 

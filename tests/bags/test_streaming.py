@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from contextlib import contextmanager
 
 import numpy as np
@@ -152,13 +151,12 @@ def test_memory_is_bounded_while_nobody_takes():
         release.set()
 
 
-def test_leaving_stops_within_a_second_though_the_disk_hangs():
-    release = threading.Event()
+def test_leaving_stops_at_once_though_the_disk_hangs():
+    release, came = threading.Event(), []
     order = PatchOrder(np.arange(64), grid_of(8, 8))
-    with streamed(order, lambda rows: release.wait(20) and rows, Fake(), BatchSize(4), StageRates()) as results:
+    with streamed(order, lambda rows: came.append(release.wait(60)) or rows, Fake(), BatchSize(4), StageRates()) as results:
         assert next(results) is None
-        began = time.monotonic()
-    assert time.monotonic() - began < 1.5
+    assert not came, "it still hangs"
     release.set()
 
 

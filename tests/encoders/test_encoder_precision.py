@@ -107,7 +107,7 @@ def test_a_hopeless_half_precision_is_given_up_at_once():
 
     def slow(patches):
         seen.append(len(patches))
-        time.sleep(0.05)
+        time.sleep(0.3)
         return torch.ones(len(patches), 2)
 
     found = measure(lambda patches: torch.ones(len(patches), 2), slow, "bf16", 32)

@@ -139,7 +139,8 @@ def test_a_model_without_attention_exports_every_patch(tmp_path):
     prediction = SlidePrediction(with_attention.probabilities, {}, with_attention.instances)
     path = ws.export(prediction, tmp_path / "a.geojson")
     assert len(features(path, "tile")) == 8
-    assert features(path, "annotation") == []
+    names = [one["properties"]["name"] for one in features(path, "annotation")]
+    assert names[:2] == ["Tumour probability 1", "Tumour probability 2"]
     assert features(path, "tile")[0]["properties"]["measurements"]["attention"] == "NaN"
 
 

@@ -115,10 +115,10 @@ def test_probabilities_are_compared_as_they_are():
     xy = grid(3, 1, 100)
     tables = [scores(xy, 100, np.stack([1 - np.array(p), p], axis=1)) for p in ([0.1, 0.5, 0.9], [0.2, 0.3, 0.9])]
     one, other = (prediction({}, model=name, instances={0.5: table}) for name, table in zip("ab", tables, strict=True))
-    found = compare(one, other, what="instances")
+    found = compare(one, other, by="instances")
     assert (found.class_name, found.scale) == ("tumour", "probability")
     np.testing.assert_allclose(found.difference.values, [-0.1, 0.2, 0], atol=1e-6)
-    turned = compare(one, other, what="instances", class_name="normal")
+    turned = compare(one, other, by="instances", class_name="normal")
     np.testing.assert_allclose(turned.difference.values, [0.1, -0.2, 0], atol=1e-6)
 
 
@@ -145,8 +145,8 @@ def test_what_is_not_known_is_left_out():
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
-        ({"what": "anchors"}, "can't be compared"),
-        ({"what": "instances"}, "has no instances"),
+        ({"by": "anchors"}, "can't be compared"),
+        ({"by": "instances"}, "has no instances"),
         ({"mpps": (0.5, 4.0)}, "no attention at 4"),
         ({"scale": "log"}, "no scale"),
         ({"top": 0}, "share"),
@@ -165,4 +165,4 @@ def test_other_slides_and_other_places_are_refused():
     with pytest.raises(ws.PredictionError, match="any place in common"):
         compare(one, prediction({0.5: elsewhere}))
     with pytest.raises(ws.PredictionError, match="no class in common"):
-        compare(one, replace(one, probabilities={"a": 1.0}), what="instances")
+        compare(one, replace(one, probabilities={"a": 1.0}), by="instances")

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -118,26 +117,23 @@ def test_cancel_stops_at_once(tiny_slide, random_model, tmp_path, kind):
     assert 0 < again.provenance["patches"]["encoded"]["0.5"] < 12
 
 
-def test_closing_the_steps_stops_the_reader_within_a_second(tiny_slide, random_model):
+def test_closing_the_steps_stops_the_reader(tiny_slide, random_model):
     steps = predict_steps(tiny_slide, random_model, device="cpu", batch_size=1)
     while next(steps).done < 1:
         pass
     assert readers()
-    started = time.perf_counter()
     steps.close()
-    assert time.perf_counter() - started < 1
     assert not readers()
 
 
 def test_finding_tissue_does_not_hold_up_a_cancel(tiny_slide, random_model, monkeypatch):
-    release = threading.Event()
-    monkeypatch.setattr("napari_wsimil.inference.steps.find_tissue", lambda *_: release.wait(20))
+    release, found = threading.Event(), []
+    monkeypatch.setattr("napari_wsimil.inference.steps.find_tissue", lambda *_: found.append(release.wait(60)))
     steps = predict_steps(tiny_slide, random_model, device="cpu")
     stages = [next(steps).stage for _ in range(4)]
     assert stages == ["Opening the slide", *["Finding tissue"] * 3]
-    started = time.perf_counter()
     steps.close()
-    assert time.perf_counter() - started < 1
+    assert not found, "it is still being looked for"
     release.set()
 
 

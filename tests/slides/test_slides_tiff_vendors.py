@@ -352,10 +352,10 @@ def test_directories_in_a_circle_are_refused(tmp_path, length, big):
     with path.open("r+b") as file:
         file.seek(link)
         file.write(start.to_bytes(size, "little"))
-    began = time.monotonic()
+    began = time.thread_time()
     with pytest.raises(SlideError, match="lead in a circle"):
         open_slide(path)
-    assert time.monotonic() - began < 5
+    assert time.thread_time() - began < 5
 
 
 @pytest.mark.parametrize("compression", ["jpeg", "jpeg2000", "zlib"])

@@ -14,6 +14,21 @@ import pytest
 from napari_wsimil.inference import PatchScores, Progress, SlidePrediction
 from napari_wsimil.inference.progress import Provisional
 
+PATIENCE = 60_000
+"""Milliseconds that a test waits at least for what is to come: a busy machine is no failure."""
+
+
+@pytest.fixture
+def qtbot(qtbot):
+    """pytest-qt's, with patience."""
+
+    def patient(wait):
+        return lambda *what, timeout=0, **options: wait(*what, timeout=max(timeout, PATIENCE), **options)
+
+    for name in ("waitUntil", "waitSignal", "waitSignals"):
+        setattr(qtbot, name, patient(getattr(qtbot, name)))
+    return qtbot
+
 
 @pytest.fixture(autouse=True)
 def own_preferences(tmp_path_factory, monkeypatch):

@@ -141,7 +141,7 @@ def test_two_models_on_one_slide(opened, qtbot, press, sees, made_up):
     assert np.mean(multiples.first.values) == pytest.approx(1)
     dock.choices.what.setCurrentIndex(dock.choices.what.findText("Tumour probability"))
     instances = ready(qtbot, dock, multiples)
-    assert (instances.what, instances.class_name) == ("instances", "tumour")
+    assert (instances.by, instances.class_name) == ("instances", "tumour")
     assert not dock.choices.scale.isEnabled()
 
     # taking a layer of it away ends it

@@ -14,10 +14,12 @@ from napari.utils.theme import get_theme
 from qtpy.QtCore import Qt
 from qtpy.QtGui import QKeySequence, QShortcut
 
+from napari_wsimil.patches.patch import Patch
 from napari_wsimil.widgets.analysis import PREDICT_KEY
 from napari_wsimil.widgets.compare.colours import LESS, MORE
 from napari_wsimil.widgets.docks import AREAS, dock_around, open_dock
 from napari_wsimil.widgets.parts import ERROR_COLOURS
+from napari_wsimil.widgets.session import session_of
 
 BELOW = [name for name, area in AREAS.items() if area == Qt.DockWidgetArea.BottomDockWidgetArea]
 LARGER = """
@@ -53,6 +55,8 @@ def with_all_docks(window, sample, made_up, qtbot):
     w.press(w.dock.predict_button)
     w.wait_end()
     w.docks = {name: open_dock(w.viewer, name) for name in AREAS}
+    scores = w.dock.prediction.attention[0.5]
+    session_of(w.viewer).choose_patch(Patch(0.5, *scores.xy[8].tolist(), scores.size_level0))
     qtbot.wait(300)
 
     def faults(*looks):
@@ -107,7 +111,7 @@ def test_all_docks(window, sample, made_up, qtbot):
     appearance = get_settings().appearance
     before = appearance.font_size
     try:
-        for factor in (1.25, 1.5, 2.0):
+        for factor in (1.25, 2.0):
             appearance.font_size = round(factor * before)
             qtbot.wait(200)
             assert docks.faults(clipped, beyond) == [], factor

@@ -257,7 +257,7 @@ class TestWindow:
 
         QTimer.singleShot(200, choose)
         w.press(button)
-        assert QGuiApplication.clipboard().text() == "command 2"
+        qtbot.waitUntil(lambda: QGuiApplication.clipboard().text() == "command 2", timeout=5000)
         assert button.text() == COPIED
         before = [action for action in button.menu().actions() if action.menu()]
         assert [action.text() for action in before] == ["Predict a && b.svs"]

@@ -130,7 +130,8 @@ def test_the_bars_say_what_was_decided(window, sample, made_up, qtbot):
     w.dock.steps = quick(made_up)
     w.press(w.dock.predict_button)
     w.wait_end()
-    bars = [bar for bar in w.dock.result.bars.findChildren(MarkedBar) if bar.isVisible()]
+    qtbot.waitUntil(lambda: all(bar.isVisible() for bar in w.dock.result.bars.findChildren(MarkedBar)), timeout=10_000)
+    bars = w.dock.result.bars.findChildren(MarkedBar)
     assert [bar.value() / bar.maximum() for bar in bars] == [0.2, 0.8]
     assert w.dock.result.decision.text() == "Answer: tumour (above the threshold of 50 %)"
     bold = [label.text() for label in w.dock.result.bars.findChildren(QLabel) if label.font().bold()]

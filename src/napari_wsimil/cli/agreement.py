@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from napari_wsimil.cli.console import as_json_option, file_path, to_json
+from napari_wsimil.cli.values import CsvFile
 from napari_wsimil.errors import AnnotationError
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
     "[default: where nothing but the class was drawn]",
 )
 @click.option("--means", multiple=True, metavar="NAME=CLASS", help="What a name in the file stands for; may be repeated.")
-@click.option("--out", type=file_path, help="CSV to write, one row per region.")
+@click.option("--out", type=CsvFile(), help="CSV to write, one row per region.")
 @as_json_option
 def agreement(
     prediction: Path, annotations: Path, means: tuple[str, ...], out: Path | None, *, as_json: bool, **options: Any

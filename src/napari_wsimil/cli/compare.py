@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from napari_wsimil.cli.console import as_json_option, file_path, to_json
+from napari_wsimil.cli.values import CsvFile
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,7 +24,7 @@ PREDICTION_SUFFIX = ".prediction.h5"
 @click.command()
 @click.argument("predictions", metavar="PREDICTION...", type=file_path, nargs=-1, required=True)
 @click.option(
-    "--what",
+    "--by",
     type=click.Choice(["attention", "class attention", "instances"]),
     default="attention",
     show_default=True,
@@ -31,7 +32,7 @@ PREDICTION_SUFFIX = ".prediction.h5"
 )
 @click.option("--class", "class_name", help="Of which class.  [default: the positive class of the first]")
 @click.option(
-    "--at",
+    "--mpp",
     "mpps",
     type=click.FloatRange(0, min_open=True),
     multiple=True,
@@ -51,8 +52,8 @@ PREDICTION_SUFFIX = ".prediction.h5"
     show_default=True,
     help="What counts as the highest places: a share below 1, or a number.",
 )
-@click.option("--out", type=file_path, help="CSV to write: a row for each pair.")
-@click.option("--places", type=file_path, help="CSV to write: both scores and their difference at each place; of one pair.")
+@click.option("--out", type=CsvFile(), help="CSV to write: a row for each pair.")
+@click.option("--places", type=CsvFile(), help="CSV to write: both scores and their difference at each place; of one pair.")
 @as_json_option
 def compare(predictions: tuple[Path, ...], out: Path | None, places: Path | None, *, as_json: bool, **options: Any) -> None:
     """Compare saved PREDICTIONs of one slide, each with each; of a single one its finest and coarsest magnification."""
@@ -62,9 +63,11 @@ def compare(predictions: tuple[Path, ...], out: Path | None, places: Path | None
     from napari_wsimil.inference.comparison import numbered
 
     if len(options["mpps"]) not in (0, 2):
-        raise click.UsageError("--at is for both: give it twice.")
+        raise click.UsageError("--mpp is for both: give it twice.")
     if places is not None and len(predictions) > 2:
         raise click.UsageError("--places is for one pair: give two predictions.")
+    if places is not None and out is not None and places.resolve() == out.resolve():
+        raise click.UsageError("--out and --places are two tables: give them two names.")
     loaded = [load_prediction(path) for path in predictions]
     pairs = list(combinations(range(len(loaded)), 2)) or [(0, 0)]
     names = numbered(_names(predictions))
@@ -81,7 +84,7 @@ def comparison_text(comparison: Comparison) -> str:
     """A comparison in lines for people."""
     first, second = comparison.names
     of = f" of {comparison.class_name}" if comparison.class_name else ""
-    lines = [f"first   {first}", f"second  {second}", f"{comparison.what}{of} ({comparison.scale})", comparison.verdict]
+    lines = [f"first   {first}", f"second  {second}", f"{comparison.by}{of} ({comparison.scale})", comparison.verdict]
     rows = [("", "first", "second", "difference"), *map(_cells, comparison.table())]
     figures = comparison.figures()
     widths = [max(len(row[column]) for row in rows) for column in range(4)]

@@ -24,8 +24,8 @@ folder_path = click.Path(path_type=Path, file_okay=False)
 
 
 def complain(sentence: str) -> None:
-    """Print one line on standard error."""
-    click.echo(f"napari-wsimil: {sentence}", err=True)
+    """Print one line on standard error; names of files may hold line breaks."""
+    click.echo(f"napari-wsimil: {' '.join(sentence.splitlines())}", err=True)
 
 
 @contextmanager

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from napari_wsimil.cli.console import check_formats, file_path
+from napari_wsimil.cli.values import Region
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -16,19 +17,6 @@ if TYPE_CHECKING:
     from napari_wsimil.inference import Progress
 
 NAMES = "geojson, asap, csv, ome-tiff, html, pdf, png, tiff or svg"
-
-
-def _region(_: click.Context, __: click.Parameter, value: str | None) -> tuple[float, ...] | None:
-    """Read "X0,Y0,X1,Y1"."""
-    if value is None:
-        return None
-    try:
-        x0, y0, x1, y1 = (float(part) for part in value.split(","))
-    except ValueError:
-        raise click.BadParameter(
-            f"{value!r} is no region; give level-0 pixels as X0,Y0,X1,Y1, for example 4000,4000,9000,8000."
-        ) from None
-    return x0, y0, x1, y1
 
 
 @click.command()
@@ -45,7 +33,7 @@ def _region(_: click.Context, __: click.Parameter, value: str | None) -> tuple[f
 @click.option(
     "--top", type=click.IntRange(0), default=10, show_default=True, help="Top regions: numbered boxes, or pictures in a report."
 )
-@click.option("--region", metavar="X0,Y0,X1,Y1", callback=_region, help="Figures: level-0 pixels.  [default: the whole slide]")
+@click.option("--region", type=Region(), help="Figures: level-0 pixels.  [default: the whole slide]")
 @click.option("--mpp", type=click.FloatRange(0, min_open=True), help="Figures: µm per pixel of the picture.")
 @click.option("--width", type=click.IntRange(1), help="Figures: width in pixels, instead of --mpp.  [default: 2000]")
 @click.option("--dpi", type=float, help="Figures: pixels per inch in print.  [default: 300]")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from napari_wsimil.cli.console import as_json_option, file_path, to_json
+from napari_wsimil.cli.values import Point
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -17,18 +18,20 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("prediction", type=file_path)
+@click.option("--point", type=Point(), required=True, help="Where: level-0 pixels from the top-left corner.")
 @click.option(
-    "--at", "place", type=float, nargs=2, required=True, metavar="X Y", help="Where: level-0 pixels from the top-left corner."
+    "--mpp",
+    type=click.FloatRange(0, min_open=True),
+    help="Whose children: µm per pixel.  [default: the second finest that has a patch there]",
 )
-@click.option("--mpp", type=float, help="Whose children: µm per pixel.  [default: the second finest that has a patch there]")
 @as_json_option
-def inspect(prediction: Path, place: tuple[float, float], mpp: float | None, *, as_json: bool) -> None:
+def inspect(prediction: Path, point: tuple[float, float], mpp: float | None, *, as_json: bool) -> None:
     """Tell what a saved PREDICTION says of one place: the patch there at each magnification, its scores, its children."""
     from napari_wsimil.inference import load_prediction
     from napari_wsimil.inference.levels import patch_family
 
     loaded = load_prediction(prediction)
-    found = patch_family(loaded, *place, mpp=mpp)
+    found = patch_family(loaded, *point, mpp=mpp)
     click.echo(to_json(_described(found)) if as_json else _text(found, loaded.positive_class))
 
 

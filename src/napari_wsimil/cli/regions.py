@@ -2,34 +2,23 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from napari_wsimil.cli.console import as_json_option, file_path, folder_path, to_json
+from napari_wsimil.cli.values import Point
 from napari_wsimil.errors import PredictionError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     from napari_wsimil.inference import SlidePrediction
     from napari_wsimil.inference.ranking import RankedPatch, Ranking
-    from napari_wsimil.slides import Slide
 
 KINDS = ("attention", "instances", "class attention", "anchors", "zoom")
 COLUMNS = ("rank", "score", "x", "y", "mpp")
-
-
-def _point(_: click.Context, __: click.Parameter, value: str | None) -> tuple[float, float] | None:
-    """Read "X,Y"."""
-    if value is None:
-        return None
-    try:
-        x, y = (float(part) for part in value.split(","))
-    except ValueError:
-        raise click.BadParameter(f"{value!r} is no point; give level-0 pixels as X,Y, for example 12000,8500.") from None
-    return x, y
 
 
 @click.command()
@@ -44,8 +33,7 @@ def _point(_: click.Context, __: click.Parameter, value: str | None) -> tuple[fl
 @click.option("--overlapping", is_flag=True, help="Also patches that overlap one listed before.")
 @click.option(
     "--similar-to",
-    metavar="X,Y",
-    callback=_point,
+    type=Point(),
     help="Rank by likeness to the patch at this level-0 pixel, by its stored features.",
 )
 @click.option(
@@ -67,6 +55,7 @@ def regions(
     **wish: Any,
 ) -> None:
     """List the patches of a saved PREDICTION that speak most for something: by attention, or the probability of a class."""
+    from napari_wsimil.exports.pixels import slide_of
     from napari_wsimil.exports.regions import region_records, save_regions
     from napari_wsimil.inference import load_prediction
 
@@ -78,7 +67,7 @@ def regions(
     found = _ranked(loaded, **wish) if similar_to is None else _similar(loaded, similar_to, store, **wish)
     files: list[Path] = []
     if out is not None:
-        with _slide_of(loaded, slide_path) as slide:
+        with slide_of(loaded, slide_path) as slide:
             files = save_regions(slide, found, out)
     records = region_records(found)
     if as_json:
@@ -121,7 +110,8 @@ def _ranked(
     offered = rankings(prediction)
     chosen = next(filter(meant, offered), None)
     if offered and chosen is None:
-        asked = [f"by {by}" if by else "", f"of class {class_name}" if class_name else "", f"at {mpp:g} µm/px" if mpp else ""]
+        asked = [f"by {by}" if by else "", f"at {mpp:g} µm/px" if mpp else ""]
+        asked.insert(1, "" if class_name is None else f"of class {class_name!r}")
         known = ", ".join(f"{one.label} ({one.by})" for one in offered)
         raise PredictionError(f"This prediction has no ranking {' '.join(filter(None, asked))}; it has {known}.")
     return rank_patches(prediction, chosen, count=top, lowest=lowest, apart=not overlapping)
@@ -141,19 +131,3 @@ def _similar(
     from napari_wsimil.inference.similar import similar_patches
 
     return similar_patches(prediction, point, store=store, mpp=mpp, count=top, lowest=lowest, apart=not overlapping)
-
-
-def _slide_of(prediction: SlidePrediction, path: Path | None) -> Slide:
-    """Open the slide that a prediction was made on, and make sure that it is that one."""
-    from napari_wsimil.slides import open_slide
-
-    about = prediction.provenance.get("slide", {})
-    chosen = path or Path(str(about.get("path", "")))
-    if path is None and not chosen.exists():
-        raise PredictionError(f"The slide {chosen} is not there any more; tell where it is with --slide.")
-    mpp = about.get("mpp")
-    slide = open_slide(chosen, mpp=tuple(mpp) if mpp and about.get("mpp_source") == "user" else None)
-    if slide.fingerprint != about.get("fingerprint"):
-        slide.close()
-        raise PredictionError(f"{chosen} is not the slide that was predicted; give that one with --slide.")
-    return slide

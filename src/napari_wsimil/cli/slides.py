@@ -49,7 +49,7 @@ def rows_text(rows: Sequence[SlideRow]) -> str:
         for line in zip(*kept, strict=True)
     ]
     done, failed = (sum(row.status == status for row in rows) for status in ("done", "failed"))
-    return "\n".join([*text, f"{len(rows):,} slides, {done:,} done, {failed:,} failed"])
+    return "\n".join([*text, f"{len(rows):,} slide{'s' * (len(rows) != 1)}, {done:,} done, {failed:,} failed"])
 
 
 def _cells(row: SlideRow) -> tuple[str, ...]:

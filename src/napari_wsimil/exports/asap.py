@@ -12,7 +12,7 @@ from xml.etree.ElementTree import Element, SubElement, indent, tostring
 import numpy as np
 
 from napari_wsimil.exports.colours import TOP_COLOUR, class_colour, hex_colour
-from napari_wsimil.exports.patch_table import PatchTable, patch_tables, shortest
+from napari_wsimil.exports.patch_table import PatchTable, patch_tables, shortest, top_patches
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -38,11 +38,10 @@ def asap_text(prediction: SlidePrediction, threshold: float | None, top: int) ->
     annotations = SubElement(root, "Annotations")
     used: dict[str, None] = {}
     tables = patch_tables(prediction)
-    for table in tables[:1]:
-        rows = table.top(top)
-        names = [f"Attention {rank}" for rank in range(1, len(rows) + 1)]
-        _add(annotations, prediction, table, rows, names, [TOP_GROUP] * len(rows))
-        used |= dict.fromkeys([TOP_GROUP] * bool(len(rows)))
+    best = top_patches(prediction, tables, top)
+    if best is not None:
+        _add(annotations, prediction, *best, [TOP_GROUP] * len(best[1]))
+        used[TOP_GROUP] = None
     for table in tables:
         rows = table.above(threshold)
         groups = _groups(prediction, table, rows)

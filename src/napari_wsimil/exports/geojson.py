@@ -16,10 +16,10 @@ from uuid import UUID, uuid5
 import numpy as np
 
 from napari_wsimil.exports.colours import class_colour
-from napari_wsimil.exports.patch_table import patch_tables, shortest
+from napari_wsimil.exports.patch_table import patch_tables, shortest, top_patches
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -33,7 +33,9 @@ Feature = dict[str, Any]
 
 
 def geojson_text(prediction: SlidePrediction, threshold: float | None, top: int) -> str:
-    """The feature collection: `top` annotations at the finest magnification, then tiles for the patches above `threshold`.
+    """The feature collection: `top` annotations, then tiles for the patches above `threshold`.
+
+    The annotations are those that come first in the window, see `top_patches`.
 
     Parameters
     ----------
@@ -46,10 +48,12 @@ def geojson_text(prediction: SlidePrediction, threshold: float | None, top: int)
     """
     tables = patch_tables(prediction)
     features: list[Feature] = []
-    for table in tables[:1]:
-        features += _features(prediction, table, table.top(top), "annotation")
+    best = top_patches(prediction, tables, top)
+    if best is not None:
+        features += _features(prediction, *best, "annotation")
     for table in tables:
-        features += _features(prediction, table, table.above(threshold), "tile")
+        rows = table.above(threshold)
+        features += _features(prediction, table, rows, [f"Patch {row}" for row in rows.tolist()], "tile")
     about = {"probabilities": dict(prediction.probabilities), "provenance": _to_share(prediction.provenance)}
     collection = {"type": "FeatureCollection", "features": features, "wsimil": _strict(about)}
     return json.dumps(collection, allow_nan=False, ensure_ascii=False, separators=(",", ":"))
@@ -63,25 +67,25 @@ def _to_share(provenance: Mapping[str, Any]) -> dict[str, Any]:
     return {**provenance, "slide": slide}
 
 
-def _features(prediction: SlidePrediction, table: PatchTable, rows: NDArray[np.intp], kind: str) -> Iterable[Feature]:
+def _features(
+    prediction: SlidePrediction, table: PatchTable, rows: NDArray[np.intp], names: Sequence[str], kind: str
+) -> Iterable[Feature]:
     """The patches in `rows` as QuPath objects of one `kind`."""
     slide, model = prediction.provenance.get("slide", {}), prediction.provenance.get("model", {})
     source = f"{slide.get('fingerprint')}|{model.get('digest')}|{kind}|{table.mpp}"
     rings = _rings(table, rows, slide.get("origin") or (0, 0))
     classifications = _classifications(prediction, table, rows)
     measurements = _measurements(prediction, table, rows)
-    for rank, (row, (x, y)) in enumerate(zip(rows.tolist(), table.xy[rows].tolist(), strict=True), start=1):
-        properties: Feature = {"objectType": kind, "measurements": measurements[rank - 1]}
+    for index, (name, (x, y)) in enumerate(zip(names, table.xy[rows].tolist(), strict=True)):
+        properties: Feature = {"objectType": kind, "measurements": measurements[index], "name": name}
         if kind == "annotation":
-            properties |= {"name": f"Attention {rank}", "isLocked": True, "metadata": {"model": str(model.get("id", ""))}}
-        else:
-            properties["name"] = f"Patch {row}"
-        if classifications[rank - 1]:
-            properties["classification"] = classifications[rank - 1]
+            properties |= {"isLocked": True, "metadata": {"model": str(model.get("id", ""))}}
+        if classifications[index]:
+            properties["classification"] = classifications[index]
         yield {
             "type": "Feature",
             "id": str(uuid5(_NAMESPACE, f"{source}|{x}|{y}")),
-            "geometry": {"type": "Polygon", "coordinates": [rings[rank - 1]]},
+            "geometry": {"type": "Polygon", "coordinates": [rings[index]]},
             "properties": properties,
         }
 

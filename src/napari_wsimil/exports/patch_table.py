@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from napari_wsimil.inference.ranking import rank_patches, rankings
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -57,15 +59,29 @@ class PatchTable:
             chosen = self.attention > 1 / len(self) if threshold is None else self.percentile >= threshold
         return np.flatnonzero(chosen)
 
-    def top(self, count: int) -> NDArray[np.intp]:
-        """Rows of the `count` most attended patches, best first; equal ones keep the order of the grid."""
-        rows = np.argsort(-self.attention, kind="stable")[:count]
-        return rows[np.isfinite(self.attention[rows])]
-
 
 def patch_tables(prediction: SlidePrediction) -> list[PatchTable]:
     """One table per magnification with attention or instance probabilities, finest first."""
     return [_table(prediction, mpp) for mpp in sorted({*prediction.attention, *prediction.instances})]
+
+
+def top_patches(
+    prediction: SlidePrediction, tables: list[PatchTable], count: int
+) -> tuple[PatchTable, NDArray[np.intp], list[str]] | None:
+    """The patches that come first in the window: their table, their rows in it, best first, and a name for each.
+
+    None where there are none: nothing is asked for, or the model scores no patches.
+    """
+    ranking = next((one for one in rankings(prediction) if one.by in ("attention", "instances")), None)
+    if ranking is None or not count:
+        return None
+    ranked = rank_patches(prediction, ranking, count=count)
+    table = next(one for one in tables if one.mpp == ranking.mpp)
+    places = {(x, y): row for row, (x, y) in enumerate(table.xy.tolist())}
+    rows = np.array([places[one.patch.x, one.patch.y] for one in ranked], np.intp)
+    what = "Attention" if ranking.by == "attention" else f"{ranking.class_name} probability"
+    what = what[:1].upper() + what[1:]
+    return table, rows, [f"{what} {one.rank}" for one in ranked]
 
 
 def shortest(values: NDArray[np.float32]) -> list[str]:

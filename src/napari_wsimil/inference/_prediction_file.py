@@ -4,7 +4,7 @@ Root attributes ``format``, ``schema_version``, ``classes`` and ``provenance`` (
 one numbered group per magnification in ``/attention``, ``/instances``, ``/class_attention``, ``/regions`` and ``/zoom``, and
 ``/anchors``, each with ``xy``, ``values`` and its sizes; and ``/tissue`` (older files have none) with ``bits``, the mask row
 after row as packed bits, and the attributes ``shape`` (rows, columns), ``downsample`` (x, y), ``method`` and, where it is
-known, ``mpp``.
+known, ``mpp``. Every array has a checksum, so that a file whose bytes changed is refused and never shown as a result.
 """
 
 from __future__ import annotations
@@ -25,6 +25,8 @@ from napari_wsimil.units import Level0Pixels
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from numpy.typing import NDArray
 
 FORMAT = "napari-wsimil prediction"
 SCHEMA_VERSION = 1
@@ -95,7 +97,7 @@ def _write(file: h5py.File, prediction: SlidePrediction) -> None:
         classes=json.dumps(list(prediction.classes), ensure_ascii=False),
         provenance=json.dumps(dict(prediction.provenance), ensure_ascii=False, allow_nan=False),
     )
-    file["probabilities"] = np.array(list(prediction.probabilities.values()), dtype=np.float64)
+    _write_array(file, "probabilities", np.array(list(prediction.probabilities.values()), dtype=np.float64))
     for name in _TABLES:
         _write_levels(file.create_group(name), getattr(prediction, name))
     if prediction.zoom is not None:
@@ -114,17 +116,21 @@ def _write_levels(group: h5py.Group, levels: Mapping[float, PatchScores | PatchS
 
 
 def _write_patches(group: h5py.Group, patches: PatchScores | PatchSet) -> None:
-    group["xy"] = patches.xy
+    _write_array(group, "xy", patches.xy)
     group.attrs["size_level0"] = float(patches.size_level0)
     if isinstance(patches, PatchScores):
-        group["values"] = patches.values
+        _write_array(group, "values", patches.values)
         group.attrs["stride_level0"] = float(patches.stride_level0)
     else:
-        group["values"] = patches.scores
+        _write_array(group, "values", patches.scores)
+
+
+def _write_array(group: h5py.Group, name: str, values: NDArray[Any]) -> None:
+    group.create_dataset(name, data=values, fletcher32=True)
 
 
 def _write_tissue(group: h5py.Group, tissue: TissueMask) -> None:
-    group.create_dataset("bits", data=np.packbits(tissue.mask), compression="gzip", shuffle=False)
+    group.create_dataset("bits", data=np.packbits(tissue.mask), compression="gzip", shuffle=False, fletcher32=True)
     group.attrs.update(shape=tissue.mask.shape, downsample=tissue.downsample, method=tissue.method)
     if tissue.mpp is not None:
         group.attrs["mpp"] = float(tissue.mpp)

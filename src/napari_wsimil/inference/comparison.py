@@ -52,7 +52,7 @@ class Comparison:
     ----------
     names
         What the two are called, so that they can be told apart.
-    what, class_name, scale
+    by, class_name, scale
         What was compared, of which class (or None), and in which unit: "percentile", "times average" or "probability".
     mpps
         µm per pixel of the patches of each.
@@ -71,7 +71,7 @@ class Comparison:
     """
 
     names: tuple[str, str]
-    what: str
+    by: str
     class_name: str | None
     scale: str
     mpps: tuple[float, float]
@@ -119,7 +119,7 @@ class Comparison:
 
     def record(self) -> dict[str, Any]:
         """Flat and JSON-able: a line of a CSV. Numbers that are not known are None."""
-        found: dict[str, Any] = {"first": self.names[0], "second": self.names[1], "what": self.what, "class": self.class_name}
+        found: dict[str, Any] = {"first": self.names[0], "second": self.names[1], "by": self.by, "class": self.class_name}
         found |= {"scale": self.scale, "mpp_first": self.mpps[0], "mpp_second": self.mpps[1]}
         found |= {"patches_first": self.patches[0], "patches_second": self.patches[1], "places": self.places}
         found |= {"spearman": self.spearman, "pearson": self.pearson, "overlap": self.overlap, "top": self.top}
@@ -138,7 +138,7 @@ def compare(
     first: SlidePrediction,
     second: SlidePrediction,
     *,
-    what: What = "attention",
+    by: What = "attention",
     class_name: str | None = None,
     mpps: tuple[float, float] | None = None,
     scale: Scale = "percentile",
@@ -155,7 +155,7 @@ def compare(
     ----------
     first, second
         From `predict` or `load_prediction`; the same one twice compares its magnifications.
-    what
+    by
         "attention", "class attention", or "instances" (the probability of a class in each patch).
     class_name
         For the latter two; the positive class of the first where None.
@@ -176,11 +176,11 @@ def compare(
     PredictionError
         The predictions are of different slides, or have nothing of the kind in common; one sentence says what is wrong.
     """
-    _check(first, second, what, scale, top)
-    of_class = None if what == "attention" else class_name or shared_class(first, second)
-    chosen = mpps or matching_magnifications(first, second, what)
-    scores = [known_scores(prediction, mpp, what, of_class) for prediction, mpp in zip((first, second), chosen, strict=True)]
-    if what != "instances":
+    _check(first, second, by, scale, top)
+    of_class = None if by == "attention" else class_name or shared_class(first, second)
+    chosen = mpps or matching_magnifications(first, second, by)
+    scores = [known_scores(prediction, mpp, by, of_class) for prediction, mpp in zip((first, second), chosen, strict=True)]
+    if by != "instances":
         scores = [_scaled(one, scale) for one in scores]
     one, other = on_common_grid(*scores)
     if not len(one):
@@ -189,9 +189,9 @@ def compare(
     values = one.values.astype(np.float64), other.values.astype(np.float64)
     return Comparison(
         names=names or tell_apart(first, second, chosen),
-        what=what,
+        by=by,
         class_name=of_class,
-        scale="probability" if what == "instances" else scale,
+        scale="probability" if by == "instances" else scale,
         mpps=chosen,
         patches=(len(scores[0]), len(scores[1])),
         first=one,
@@ -219,17 +219,17 @@ def top_words(top: float) -> str:
     return f"highest {100 * top:g} %" if top < 1 else f"{top:g} highest"
 
 
-def _check(first: SlidePrediction, second: SlidePrediction, what: str, scale: str, top: float) -> None:
+def _check(first: SlidePrediction, second: SlidePrediction, by: str, scale: str, top: float) -> None:
     slides = [one.provenance.get("slide", {}) for one in (first, second)]
     prints = [slide.get("fingerprint") for slide in slides]
     if prints[0] != prints[1] or not prints[0]:
         paths = " and ".join(str(slide.get("path", "a slide that is not named")) for slide in slides)
         raise PredictionError(f"Only predictions of the same slide can be compared, and these are of {paths}.")
-    if what not in get_args(What):
-        raise PredictionError(f"{what!r} can't be compared; choose from {', '.join(get_args(What))}.")
+    if by not in get_args(What):
+        raise PredictionError(f"{by!r} can't be compared; choose from {', '.join(get_args(What))}.")
     if scale not in get_args(Scale):
         raise PredictionError(f"There is no scale {scale!r}; choose from {', '.join(get_args(Scale))}.")
-    if not top > 0:
+    if not 0 < top < float("inf"):
         raise PredictionError(f"The highest places are a share (0.1) or a number (50), not {top:g}.")
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_wsimil.errors import PredictionError
 from napari_wsimil.inference.patch_index import PatchIndex
 from napari_wsimil.inference.prediction import PatchSet
 from napari_wsimil.patches.patch import Patch
@@ -119,8 +120,17 @@ def patch_family(prediction: SlidePrediction, x: float, y: float, mpp: float | N
     """The patch at the level-0 pixel (x, y) at every magnification of a prediction, and the children of the one that is meant.
 
     For many places make a `Levels` once.
+
+    Raises
+    ------
+    PredictionError
+        The model did not look at the magnification `mpp`.
     """
-    return Levels(prediction).family(x, y, mpp)
+    levels = Levels(prediction)
+    if mpp is not None and mpp not in levels.mpps:
+        known = ", ".join(f"{one:g}" for one in levels.mpps)
+        raise PredictionError(f"There are no patches at {mpp:g} µm/px; choose from {known}.")
+    return levels.family(x, y, mpp)
 
 
 class _Level:

@@ -10,6 +10,9 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+_FAR = 2.0**31
+"""Level-0 pixels; no slide is so large."""
+
 
 class _Sorted(NamedTuple):
     """Patches in the order of the cells that they start in.
@@ -54,6 +57,8 @@ class PatchIndex:
 
     def row(self, x: float, y: float) -> int | None:
         """The patch over a level-0 point, as a row of `xy`; where patches overlap, the one whose centre is nearest."""
+        if not (abs(x) < _FAR and abs(y) < _FAR):
+            return None
         near = self._near(int(x // self._size), int(y // self._size))
         if not len(near):
             return None

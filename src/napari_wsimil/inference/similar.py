@@ -51,7 +51,7 @@ class Appearance:
         """
         away = np.abs(self.xy + self.size_level0 / 2 - (x, y)).max(axis=1)
         row = int(away.argmin())
-        if away[row] > self.size_level0 / 2:
+        if not away[row] <= self.size_level0 / 2:
             raise PredictionError(
                 f"There is no patch with features at ({x:g}, {y:g}) at {self.mpp:g} µm/px; give level-0 pixels inside a patch "
                 "that was encoded."

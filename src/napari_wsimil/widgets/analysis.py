@@ -8,7 +8,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from napari.utils.notifications import Notification, notification_manager
-from qtpy.QtCore import QSize, Qt, Signal  # type: ignore[attr-defined]
+from qtpy.QtCore import QSize, Qt, QTimer, Signal  # type: ignore[attr-defined]
 from qtpy.QtGui import QKeySequence, QShortcut  # type: ignore[attr-defined]
 from qtpy.QtWidgets import (
     QFrame,
@@ -36,7 +36,7 @@ from napari_wsimil.widgets.parts import WIDEST_OPTION, Column, Fold, colour_as_e
 from napari_wsimil.widgets.progress_area import ProgressArea
 from napari_wsimil.widgets.recipes import PREDICTION_SUFFIX, exporting, note_file, predicting
 from napari_wsimil.widgets.result_panel import ResultPanel
-from napari_wsimil.widgets.results import show_prediction
+from napari_wsimil.widgets.results import showing
 from napari_wsimil.widgets.run_options import RunOptions
 from napari_wsimil.widgets.saving import Saving
 from napari_wsimil.widgets.session import session_of
@@ -99,6 +99,10 @@ class SlideAnalysis(QWidget):
         self.overlays = OverlayPanel(napari_viewer)
         self.copy_button = CopyButton(self._session)
         self._asked: dict[str, Any] = {}
+        self._presented: tuple[Any, Any] = (None, None)
+        self._next_layer = QTimer(self)
+        self._next_layer.setSingleShot(True)
+        self._next_layer.timeout.connect(self._show_next_layer)
         self._name_parts()
         self._lay_out()
         watch(napari_viewer)
@@ -302,22 +306,49 @@ class SlideAnalysis(QWidget):
             self.progressed.emit(progress)
 
     def _stop_without_slide(self, _: Any = None) -> None:
-        if self.running and all(str(layer.unique_id) != self._running_on for layer in self._viewer.layers):
+        if self.running and not self._has_slide():
             self.cancel()
+
+    def _has_slide(self) -> bool:
+        """Whether the slide that is predicted is still in the viewer."""
+        return any(str(layer.unique_id) == self._running_on for layer in self._viewer.layers)
 
     def _end(self, outcome: Any) -> None:
         """Take the result of a job that has ended, on the GUI thread."""
-        self._job = None
         self._looking.end()
+        self.cancel_button.setEnabled(False)
+        if outcome is None or isinstance(outcome, Failure):
+            self._finish(outcome)
+        else:
+            self.progress.tell("Showing the result")
+            self._presented = (outcome, showing(self._viewer, outcome, self.top.value()))
+            self._next_layer.start(0)
+
+    def _show_next_layer(self) -> None:
+        """Add one more layer of the result, and then let the window draw."""
+        outcome, layers = self._presented
+        try:
+            if self._has_slide():
+                next(layers)
+                self._next_layer.start(0)
+                return
+            layers.close()
+            outcome = None
+        except StopIteration:
+            self._session.did(predicting(outcome, **self._how()))
+        except Exception as error:  # noqa: BLE001 - whatever it is, the dock must get its Predict button back
+            outcome = Failure(f"The result can't be shown: {error or type(error).__name__}.", error)
+        self._finish(outcome)
+
+    def _finish(self, outcome: Any) -> None:
+        """All is done: say so."""
+        self._job = None
         self._follow_state()
         self.progress.tell("Stopped." if outcome is None else "")
         if isinstance(outcome, Failure):
             self._complain(outcome.sentence)
             if outcome.error is not None:
                 notification_manager.dispatch(Notification.from_exception(outcome.error))
-        elif outcome is not None:
-            show_prediction(self._viewer, outcome, self.top.value())
-            self._session.did(predicting(outcome, **self._how()))
         self._live.end()
         self.ended.emit(outcome)
 

@@ -91,20 +91,22 @@ def _settle(widget: QWidget, name: str, before: Mapping[int, QSize]) -> None:
         window.tabifyDockWidget(others[0], dock)
     dock.raise_()
     if id(window) in before:
-        _give_back(widget, window, before[id(window)], TRIES)
+        _give_back(widget, before[id(window)], TRIES)
 
 
-def _give_back(widget: QWidget, window: QMainWindow, size: QSize, tries: int) -> None:
-    """Make a window as large as it was before Qt made it larger, perhaps than the screen, for a dock below all others.
+def _give_back(widget: QWidget, size: QSize, tries: int) -> None:
+    """Make the window as large as it was before Qt made it larger, perhaps than the screen, for a dock below all others.
 
     Docks take a moment until they know how little they need in their new place.
     """
+    # found anew: a function that a timer keeps must not keep the window
+    window: Any = widget.window()
     if window.size() != size and not (window.isMaximized() or window.isFullScreen()):
         window.resize(size)
         if window.size() != size and tries:
             again = QTimer(widget)
             again.setSingleShot(True)
-            again.timeout.connect(lambda: _give_back(widget, window, size, tries - 1))
+            again.timeout.connect(lambda: _give_back(widget, size, tries - 1))
             again.start(TRY_MS)
             return
     window.setProperty(_SIZE, None)

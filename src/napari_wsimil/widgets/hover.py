@@ -9,7 +9,7 @@ import numpy as np
 
 from napari_wsimil.inference.patch_index import PatchIndex
 from napari_wsimil.inference.prediction import PatchScores
-from napari_wsimil.widgets.layers import slide_mpp
+from napari_wsimil.widgets.overlays.tags import laid_mpp
 from napari_wsimil.widgets.place import place_text
 from napari_wsimil.widgets.slide_layer import facts
 from napari_wsimil.widgets.words import share
@@ -197,7 +197,7 @@ class CursorText:
         for layer in ([active] if active is not None else []) + shown:
             found = facts(layer)
             if "prediction" in found:
-                return found["prediction"], slide_mpp(found["prediction"])
+                return found["prediction"], laid_mpp(layer)
             if "provisional" in found:
                 return found["provisional"], found["slide_mpp"]
         return None, None

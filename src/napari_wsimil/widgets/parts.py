@@ -125,7 +125,7 @@ class Column(QWidget):
         return done
 
     def _keep_height(self) -> None:
-        self.setMinimumHeight(self.column.minimumHeightForWidth(self.width()))
+        self.setMinimumHeight(max(0, self.column.minimumHeightForWidth(self.width())))  # -1 where all in it is hidden
 
 
 def heading(text: str) -> QLabel:

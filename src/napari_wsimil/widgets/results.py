@@ -15,6 +15,8 @@ from napari_wsimil.widgets.slide_layer import facts
 from napari_wsimil.widgets.view_geometry import centre_on
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from napari_wsimil.inference import SlidePrediction
     from napari_wsimil.patches.patch import Patch
 
@@ -27,22 +29,34 @@ def show_prediction(viewer: Any, prediction: SlidePrediction, top: int) -> None:
 
     Its attention is selected, unless the user has turned to another slide meanwhile.
     """
+    for _ in showing(viewer, prediction, top):
+        pass
+
+
+def showing(viewer: Any, prediction: SlidePrediction, top: int) -> Iterator[None]:
+    """Do what `show_prediction` does in steps of a layer each, of which some cost napari a tenth of a second."""
     session = session_of(viewer)
     with session.at_once():
-        looked_at = session.slide_layer
-        elsewhere = looked_at is not None and facts(looked_at).get("fingerprint") != _fingerprint(prediction)
-        active = viewer.layers.selection.active
+        meant = session.slide_layer
+        elsewhere = meant is not None and facts(meant).get("fingerprint") != _fingerprint(prediction)
+        theirs = viewer.layers.selection.active if elsewhere else None  # what stays selected
         replaced = [layer for layer in viewer.layers if _replaced_by(prediction, facts(layer))]
         kept = keep_looks(replaced)
         with viewer.layers.batched_update():
             for layer in replaced:
                 viewer.layers.remove(layer)
-        added = [viewer.add_layer(Layer.create(*layer)) for layer in prediction_layers(prediction, top)]
+        added: list[Any] = []
+        for layer in prediction_layers(prediction, top):
+            yield
+            selected = viewer.layers.selection.active
+            if added and selected != added[-1]:  # napari selects what is added: the user has turned to something else since
+                theirs = selected
+            added.append(viewer.add_layer(Layer.create(*layer)))
         give_looks(added, kept)
-        attention = [layer for layer in added if facts(layer).get("kind") == "attention"]
+        attention = [layer for layer in added if facts(layer).get("kind") == "attention" and layer in viewer.layers]
         attention = [layer for layer in attention if layer.visible] or attention
-        if elsewhere and active in viewer.layers:
-            viewer.layers.selection.active = active
+        if theirs in viewer.layers:
+            viewer.layers.selection.active = theirs
         elif attention:
             viewer.layers.selection.active = attention[-1]
     follow_cursor(viewer)

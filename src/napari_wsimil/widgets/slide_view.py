@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from napari.layers import Shapes
+
+from napari_wsimil.widgets.fitting import fit_results
 from napari_wsimil.widgets.hover import follow_cursor
 from napari_wsimil.widgets.locked_level import protect
 from napari_wsimil.widgets.preferences import colour_for, preferences
@@ -51,6 +54,8 @@ class SlideView:
 
     def add(self, layer: Any) -> None:
         """Look after a layer, if it shows a slide."""
+        if "prediction" in facts(layer):
+            fit_results(self._viewer)
         if not is_slide(layer) or layer in self._prefetchers:
             return
         smooth_panning.add(layer)
@@ -58,14 +63,20 @@ class SlideView:
         self._prefetchers[layer] = Prefetcher(self._viewer.scene.camera, layer)
         preferences().events.colours.connect(self._recolour)
         layer.events.units.connect(self._show_scale_bar)
+        layer.events.metadata.connect(self._fit_results)
+        self._fit_results()
         self._show_scale_bar()
 
     def remove(self, layer: Any) -> None:
         """The layer is gone."""
+        if isinstance(layer, Shapes) and "prediction" in facts(layer):
+            # buttons of napari 0.9 keep every layer of shapes for ever; the prediction behind it is let go
+            layer.metadata = {}
         prefetcher = self._prefetchers.pop(layer, None)
         if prefetcher is not None:
             prefetcher.close()
             layer.events.units.disconnect(self._show_scale_bar)
+            layer.events.metadata.disconnect(self._fit_results)
             smooth_panning.remove(layer)
 
     def _show_scale_bar(self, _: Any = None) -> None:
@@ -77,6 +88,10 @@ class SlideView:
         bar.box = True
         bar.font_size = SCALE_BAR_FONT
         bar.visible = True
+
+    def _fit_results(self, _: Any = None) -> None:
+        """A slide came, or got another pixel size."""
+        fit_results(self._viewer)
 
     def _recolour(self, _: Any = None) -> None:
         """Show the open slides in the colours that were chosen in the preferences just now."""

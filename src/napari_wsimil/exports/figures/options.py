@@ -19,6 +19,12 @@ DEFAULT_WIDTH = 2000
 NARROWEST = 16
 """Fewest pixels across a picture in which anything can be seen."""
 
+WIDEST = 2_000_000
+"""Most pixels across a picture, whatever the kind of file; that of a kind is told when the page is laid out."""
+
+FURTHEST = 10
+"""How many times as large as the slide a region may be."""
+
 Region = tuple[float, float, float, float]
 
 
@@ -123,7 +129,13 @@ def framed(options: FigureOptions, slide: Slide) -> Frame:
     else:
         pixel = (x1 - x0) * mx / (options.width or DEFAULT_WIDTH)
     ratio = pixel / mx, pixel / my
-    width, height = round((x1 - x0) / ratio[0]), round((y1 - y0) / ratio[1])
+    across, down = (x1 - x0) / ratio[0], (y1 - y0) / ratio[1]
+    if max(across, down) > WIDEST:
+        raise ExportError(
+            f"At {pixel:g} µm per pixel the figure would be {across:,.0f} x {down:,.0f} px: "
+            "choose a coarser resolution or a smaller region."
+        )
+    width, height = round(across), round(down)
     if min(width, height) < 1 or width < NARROWEST:
         raise ExportError(
             f"At {pixel:g} µm per pixel the figure would be {width} x {height} px: "
@@ -141,5 +153,10 @@ def _region(region: Region | None, slide: Slide) -> Region:
     if not (x0 < slide.width and y0 < slide.height and x1 > 0 and y1 > 0):
         raise ExportError(
             f"The region {x0:g}, {y0:g}, {x1:g}, {y1:g} lies beside the slide, which has {slide.width} x {slide.height} px."
+        )
+    if x1 - x0 > FURTHEST * slide.width or y1 - y0 > FURTHEST * slide.height:
+        raise ExportError(
+            f"The region {x0:g}, {y0:g}, {x1:g}, {y1:g} is far larger than the slide, which has {slide.width} x {slide.height} "
+            "px; give a smaller one."
         )
     return x0, y0, x1, y1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import textwrap
 from dataclasses import dataclass
+from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
 from napari_wsimil import __version__
@@ -50,7 +51,9 @@ def drawn_pdf(content: Content, path: Path) -> None:
     with rc_context(_TEXT):
         figure = drawn_page(content)
         about = {"Title": f"{content.title}: {content.summary}", "Creator": f"napari-wsimil {__version__}", "Subject": PURPOSE}
-        figure.savefig(path, format="pdf", dpi=300, metadata=about)
+        page = BytesIO()  # matplotlib trips over its own open file where the disk is full
+        figure.savefig(page, format="pdf", dpi=300, metadata=about)
+    path.write_bytes(page.getvalue())
 
 
 def drawn_page(content: Content) -> Figure:

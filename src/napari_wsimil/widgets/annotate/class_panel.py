@@ -84,7 +84,10 @@ class ClassTable(QAbstractTableModel):
 
     def setData(self, index: QModelIndex, value: Any, role: int = 2) -> bool:
         """Rename a class."""
-        return role == Qt.ItemDataRole.EditRole and self._board.rename(self._board.book.classes[index.row()].name, str(value))
+        classes = self._board.book.classes
+        # an editor that is still open may tell of a class that was removed
+        there = index.row() < len(classes)
+        return there and role == Qt.ItemDataRole.EditRole and self._board.rename(classes[index.row()].name, str(value))
 
     def _text(self, index: QModelIndex, one: DrawnClass) -> str:
         count, area = self._counts.get(same_name(one.name), (0, 0.0))

@@ -63,7 +63,7 @@ class Request:
     def options(self) -> dict[str, Any]:
         """The keywords of `ws.compare`."""
         mpps = (self.first.mpp, self.second.mpp)
-        return {"what": self.what, "class_name": self.class_name, "mpps": mpps, "scale": self.scale}
+        return {"by": self.what, "class_name": self.class_name, "mpps": mpps, "scale": self.scale}
 
 
 def choices_of(predictions: Sequence[SlidePrediction]) -> list[Choice]:

@@ -22,7 +22,7 @@ def comparing(request: Request) -> Recipe:
         del options["mpps"]
     title = f"Compare {first.name} with {second.name}"
     command = {("class" if name == "class_name" else name): value for name, value in options.items() if name != "mpps"}
-    command["at"] = list(options.get("mpps", ()))
+    command["mpp"] = list(options.get("mpps", ()))
     if first.prediction is second.prediction:
         lines = [_call("prediction", "prediction", options), "print(comparison.verdict)"]
         return following(title, first.prediction, lines, "compare", **command)

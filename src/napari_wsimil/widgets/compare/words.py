@@ -49,9 +49,9 @@ def shortened(name: str, room: float) -> str:
 
 def unit_words(comparison: Comparison) -> str:
     """What the numbers of its layers are: "attention percentile", "tumour probability"."""
-    if comparison.what == "instances":
+    if comparison.by == "instances":
         return f"{comparison.class_name} probability"
-    of = f" for {comparison.class_name}" if comparison.what == "class attention" else ""
+    of = f" for {comparison.class_name}" if comparison.by == "class attention" else ""
     return f"attention{of}, percentile" if comparison.scale == "percentile" else f"attention{of}, times the average"
 
 

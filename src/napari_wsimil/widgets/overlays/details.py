@@ -55,6 +55,12 @@ class RasterDetails(QWidget):
         self.threshold.valueChanged.connect(self._choose_threshold)
         self.smooth.toggled.connect(self._choose_smoothing)
 
+    @property
+    def controls(self) -> list[QWidget]:
+        """What can be reached with the keyboard, in order."""
+        inside = [part for part in self.threshold.findChildren(QWidget) if part.focusPolicy() != Qt.FocusPolicy.NoFocus]
+        return [self.colours, self.scale, *inside, self.smooth]
+
     def show_layer(self) -> None:
         """Show what the layer looks like now."""
         self._show_colours()

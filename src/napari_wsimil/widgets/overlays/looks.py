@@ -8,7 +8,7 @@ import numpy as np
 
 from napari_wsimil.exports.looks import BoxLook, RasterLook
 from napari_wsimil.widgets.overlays.scaling import unit
-from napari_wsimil.widgets.overlays.tags import is_scored, overlays_of, slide_mpp, title
+from napari_wsimil.widgets.overlays.tags import is_scored, laid_mpp, overlays_of, title
 from napari_wsimil.widgets.slide_layer import facts
 
 if TYPE_CHECKING:
@@ -19,9 +19,8 @@ COLOURS = 256
 
 def looks_of(viewer: Any, prediction: SlidePrediction) -> list[RasterLook | BoxLook]:
     """The overlays of a prediction that are shown, as the user sees them, bottom first."""
-    mpp = slide_mpp(prediction) or (1.0, 1.0)
     shown = [layer for layer in reversed(overlays_of(viewer, prediction)) if layer.visible]
-    return [_boxes(layer) if "side" in facts(layer) else _raster(layer, mpp) for layer in shown]
+    return [_boxes(layer) if "side" in facts(layer) else _raster(layer) for layer in shown]
 
 
 def _boxes(layer: Any) -> BoxLook:
@@ -30,7 +29,8 @@ def _boxes(layer: Any) -> BoxLook:
     return BoxLook(title(layer), corners + 0.5, facts(layer)["colour"], labels)
 
 
-def _raster(layer: Any, mpp: tuple[float, float]) -> RasterLook:
+def _raster(layer: Any) -> RasterLook:
+    mpp = laid_mpp(layer) or (1.0, 1.0)
     step = (float(layer.scale[1]) / mpp[0], float(layer.scale[0]) / mpp[1])
     # napari's place is that of the first pixel's centre, counted from the centre of the slide's first pixel
     x, y = (float(layer.translate[1 - axis]) / mpp[axis] - (step[axis] - 1) / 2 for axis in (0, 1))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import QSignalBlocker, QTimer
@@ -143,6 +144,9 @@ class OverlayPanel(QWidget):
             row.changed.connect(self._show_state)
             if same_as(layer) in unfolded:
                 row.unfold()
+        # what is made later is otherwise reached last, after all other docks
+        for before, after in pairwise([self.remove, *(control for row in self.rows for control in row.controls)]):
+            QWidget.setTabOrder(before, after)
 
     def _show_state(self) -> None:
         """The eye of all is open while any overlay is shown."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 from qtpy.QtCore import QSignalBlocker, Qt, Signal  # type: ignore[attr-defined]
@@ -59,11 +60,18 @@ class OverlayRow(QWidget):
         """Whether the controls of the raster are shown."""
         return self.arrow.isChecked()
 
+    @property
+    def controls(self) -> list[QWidget]:
+        """What can be reached with the keyboard, in order."""
+        return [self.eye, self.arrow, self.opacity, *([] if self.details is None else self.details.controls)]
+
     def unfold(self, out: bool = True) -> None:
         """Show or hide the controls of a raster; they are made when they are first shown."""
         if out and self.details is None:
             self.details = RasterDetails(self.layer)
             self._column.addWidget(self.details)
+            for before, after in pairwise(self.controls):
+                self.setTabOrder(before, after)
         if self.details is not None:
             self.details.setVisible(out)
         with QSignalBlocker(self.arrow):

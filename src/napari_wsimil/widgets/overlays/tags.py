@@ -30,6 +30,12 @@ def slide_mpp(prediction: SlidePrediction) -> tuple[float, float] | None:
     return (float(mpp[0]), float(mpp[1])) if mpp else None
 
 
+def laid_mpp(layer: Any) -> tuple[float, float] | None:
+    """Level-0 pixel size (x, y) in µm that a layer of a prediction was laid on its slide with: by now it may have another."""
+    about = facts(layer)
+    return about["laid_mpp"] if "laid_mpp" in about else slide_mpp(about["prediction"])
+
+
 def layer_name(what: str, model: str, mpp: float | None) -> str:
     """What a layer of a model is called; `mpp` where layers of several magnifications must be told apart."""
     scale = f" at {mpp:g} µm/px" if mpp is not None else ""

@@ -198,6 +198,8 @@ class RankingControls(QWidget):
         chosen = (self.back_button, self.what, self.by, self.class_name, self.end, self.count)
         self._parts = (*chosen, self.similar_button, self.save_button, size)
         in_order = (self.back_button, *chosen[2:], self.similar_button, self.save_button, self.side)
+        for part in self._parts:
+            part.setParent(self)  # the order of tabs is that of one window; what is hidden is in no layout
         for before, after in pairwise(in_order):
             QWidget.setTabOrder(before, after)
 

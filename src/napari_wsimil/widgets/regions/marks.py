@@ -70,7 +70,8 @@ class RegionMarks:
             if shown and self._mark.visible:
                 self._mark.visible = False
             return
-        if not shown or facts(self._mark)["side"] != patch.size_level0:
+        scale = placement(facts(slide_layer)["mpp"])["scale"]
+        if not shown or facts(self._mark)["side"] != patch.size_level0 or tuple(self._mark.scale) != scale:
             self.forget()
             self._mark = _made_mark(slide_layer, patch)
             self._add(self._mark)

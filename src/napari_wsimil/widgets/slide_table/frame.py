@@ -91,6 +91,6 @@ class DockFrame(FileTarget):
         """Give buttons and message the height that they need at this width."""
         self.controls.fit()
         self.message.setMinimumHeight(0)  # which Qt counts in
-        self.message.setMinimumHeight(self.message.heightForWidth(self.message.width()))
+        self.message.setMinimumHeight(max(0, self.message.heightForWidth(self.message.width())))
         if (dock := dock_around(self)) is not None:
             dock.setMinimumSize(0, 0)  # else it keeps the least height that it once had
