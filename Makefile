@@ -8,11 +8,13 @@ PEERS := $(VENV)/peers
 PIPELINES := $(VENV)/peers-predict
 
 # A virtual screen with OpenGL. Wayland is taken out of Qt's sight, so that its windows really go there.
-SCREEN := env -u WAYLAND_DISPLAY QT_QPA_PLATFORM=xcb xvfb-run -a -s "-screen 0 1600x1000x24 +extension GLX"
+ON_X := env -u WAYLAND_DISPLAY QT_QPA_PLATFORM=xcb
+SCREEN := $(ON_X) xvfb-run -a -s "-screen 0 1600x1000x24 +extension GLX"
 LARGE_SCREEN := $(subst 1600x1000,2000x1300,$(SCREEN))
 HAS_DISPLAY := $(DISPLAY)$(WAYLAND_DISPLAY)
 ifeq ($(shell uname -s),Darwin)
 HAS_DISPLAY := macOS
+ON_X :=
 SCREEN :=
 LARGE_SCREEN :=
 endif
@@ -44,9 +46,10 @@ else
 	$(VENV)/bin/napari-wsimil demo
 endif
 
-# Two processes; threads that wait for work let the other process have the core.
+# Two processes, each with a virtual screen of its own; threads that wait for work let the other process have the core. The files
+# come in the order of tests/conftest.py, and each stays in one process, as its tests share what they make.
 test: $(STAMP)
-	OMP_WAIT_POLICY=PASSIVE $(SCREEN) $(PY) -m pytest -n 2 --dist loadgroup $(PYTEST_ARGS)
+	OMP_WAIT_POLICY=PASSIVE $(ON_X) $(PY) -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS)
 
 lint: $(STAMP)
 	$(PY) -m pytest -q tests/test_lint.py

@@ -11,11 +11,17 @@ ROOT = Path(__file__).resolve().parents[1]
 TESTS = ROOT / "tests"
 
 
+LONGEST_FIRST = ("widgets", "training", "cohorts", "encoders")
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """`make test` runs two processes: a file stays in one of them, since its tests share what they make, and so do all windows."""
-    for item in items:
-        place = item.path.relative_to(TESTS)
-        item.add_marker(pytest.mark.xdist_group("window" if place.parts[0] == "widgets" else str(place)))
+    """`make test` runs two processes: what takes longest comes first, so that both end at about the same time."""
+
+    def rank(item: pytest.Item) -> int:
+        folder = item.path.relative_to(TESTS).parts[0]
+        return LONGEST_FIRST.index(folder) if folder in LONGEST_FIRST else len(LONGEST_FIRST)
+
+    items.sort(key=rank)
 
 
 def real_data(name: str) -> Path:

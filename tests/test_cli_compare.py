@@ -133,5 +133,15 @@ def test_one_place_of_a_prediction(run, saved):
     assert found["mpp"] == 0.5
     assert found["patches"][1]["patch"] == {"mpp": 0.5, "x": 100, "y": 0, "size_level0": 100.0}
     assert found["children"] == []
-    code, text, _ = run("inspect", saved[0], "--point", "9000,9000")
+    code, text, _ = run("inspect", saved[0], "--point", "-9000,1e300")
     assert text.count("no patch here") == 2
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [(("--point", "nan,1"), "is no point"), (("--point", "150,50", "--mpp", 3), "no patches at 3 µm/px; choose from 1, 0.5")],
+)
+def test_a_place_that_makes_no_sense(run, saved, options, sentence):
+    code, text, err = run("inspect", saved[0], *options)
+    assert (code, text) == (2, "")
+    assert sentence in err

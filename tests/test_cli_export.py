@@ -56,11 +56,33 @@ def test_a_slide_that_moved(run, saved, tiny_slide, tmp_path):
     assert ws.__version__ in (tmp_path / "a.html").read_text(encoding="utf-8")
 
 
+@pytest.mark.parametrize("how", ["export", "predict"])
+def test_the_slide_itself_is_never_replaced(run, saved, tiny_slide, random_model, tmp_path, how):
+    import napari_wsimil as ws
+
+    slide = tmp_path / "tiny.tiff"
+    slide.write_bytes(tiny_slide.read_bytes())
+    prediction = ws.load_prediction(saved)
+    prediction.provenance["slide"]["path"] = str(slide)
+    moved = prediction.save(tmp_path / "moved.prediction.h5")
+    arguments = {
+        "export": (moved, "--out", slide),
+        "predict": (slide, "--model", random_model.source, "--out", tmp_path, "--format", "tiff"),
+    }
+    code, _, err = run(how, *arguments[how])
+    assert code == 2
+    assert "is the slide itself" in err
+    assert slide.read_bytes() == tiny_slide.read_bytes()
+
+
 @pytest.mark.parametrize(
     ("options", "words"),
     [
         (("--out", "a.png", "--region", "1,2"), "give level-0 pixels as X0,Y0,X1,Y1"),
         (("--out", "a.png", "--region", "9,9,1,1"), "is empty"),
+        (("--out", "a.png", "--region", "0,0,inf,9"), "is no region"),
+        (("--out", "a.png", "--region", "0,0,1e12,1e12"), "far larger than the slide"),
+        (("--out", "a.png", "--mpp", "1e-300"), "coarser resolution"),
         (("--out", "a.png", "--mpp", "1", "--width", "99"), "either mpp or the width"),
         (("--out", "a.html", "--width", "99"), "are for figures"),
         (("--out", "a.png", "--dpi", "0"), "pixels per inch"),

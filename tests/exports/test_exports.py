@@ -7,6 +7,7 @@ import geojson
 import numpy as np
 import pytest
 import shapely
+from defusedxml import ElementTree
 
 import napari_wsimil as ws
 from napari_wsimil.errors import ExportError
@@ -258,3 +259,19 @@ def test_the_suffix_is_added_and_the_old_file_replaced(tmp_path):
     assert path == tmp_path / "a.geojson"
     assert len(features(path, "tile")) == 3
     assert len({entry.suffix for entry in FORMATS.values()}) == len(FORMATS), "a name tells the format"
+
+
+@pytest.mark.parametrize("suffix", ["geojson", "xml"])
+def test_the_top_patches_are_those_of_the_window(tmp_path, suffix):
+    """Patches that overlap one before are left out: three patches are three places."""
+    scores = PatchScores(grid(8, 1, 128), 256.0, np.linspace(0.2, 0.05, 8, dtype=np.float32), 128.0)
+    prediction = SlidePrediction({"normal": 0.25, "tumour": 0.75}, {0.5: scores})
+    best = [one.patch.x for one in ws.rank_patches(prediction, count=3)]
+    assert best == [0, 256, 512]
+    text = ws.export(prediction, tmp_path / f"a.{suffix}", top=3).read_text(encoding="utf-8")
+    if suffix == "geojson":
+        found = [one["geometry"]["coordinates"][0][0][0] for one in features(tmp_path / "a.geojson", "annotation")]
+    else:
+        top = ElementTree.fromstring(text).findall(".//Annotation[@PartOfGroup='Top regions']")
+        found = [float(one.find(".//Coordinate").get("X")) for one in top]
+    assert found == best

@@ -2,11 +2,14 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
 
 import h5py
 import numpy as np
 import pytest
 
+from napari_wsimil import files
 from napari_wsimil.errors import PredictionError
 from napari_wsimil.inference import PatchScores, PatchSet, SlidePrediction, load_prediction
 from napari_wsimil.patches import TissueMask
@@ -180,3 +183,25 @@ def test_damaged_predictions(tmp_path, damage):
             del file["attention/000/values"]
             file["attention/000/values"] = np.zeros(9, np.float32) if damage == "lengths" else np.zeros(3, np.int8)
     refuse(path, "damaged")
+
+
+@pytest.mark.parametrize("name", ["probabilities", "attention/000/values", "attention/000/xy"])
+def test_changed_bytes_are_never_shown_as_a_result(tmp_path, name):
+    path = PLAIN.save(tmp_path / "a.prediction.h5")
+    with h5py.File(path) as file:
+        offset = file[name].id.get_chunk_info(0).byte_offset
+    content = bytearray(path.read_bytes())
+    content[offset] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(PredictionError, match="is damaged"):
+        load_prediction(path)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no device that is always full")
+def test_a_full_disk_is_one_sentence(tmp_path, monkeypatch):
+    monkeypatch.setattr(files, "uuid4", lambda: SimpleNamespace(hex="x"))
+    (tmp_path / ".a.prediction.h5.x.part").symlink_to("/dev/full")
+    with pytest.raises(PredictionError, match="No space left on device") as caught:
+        PLAIN.save(tmp_path / "a.prediction.h5")
+    assert "\n" not in str(caught.value)
+    assert list(tmp_path.iterdir()) == []

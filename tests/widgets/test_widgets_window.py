@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import shutil
 import subprocess
 import sys
 import time
+import weakref
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +18,10 @@ from qtpy.QtCore import QPoint, Qt
 from qtpy.QtWidgets import QApplication, QFileDialog, QLabel, QMainWindow
 
 from napari_wsimil.inference import Progress
+from napari_wsimil.slides import open_slide
+from napari_wsimil.widgets.hover import CursorText
 from napari_wsimil.widgets.model_card import ModelCard
+from napari_wsimil.widgets.overlays.looks import looks_of
 from napari_wsimil.widgets.parts import Fold, combo_item
 from napari_wsimil.widgets.probability_bars import MarkedBar
 from napari_wsimil.widgets.slide_layer import facts
@@ -414,6 +419,82 @@ def test_the_dock_is_in_the_layers_menu(make_napari_viewer_proxy):
 def canvas_of(dock):
     """The widget that napari draws on."""
     return next(widget for widget in dock.window().findChildren(object) if "CanvasBackend" in type(widget).__name__)
+
+
+def test_a_result_stays_on_the_tissue_when_the_pixel_size_changes(window, sample, made_up, qtbot, tmp_path):
+    w = window()
+    (slide,) = w.open(sample)
+    w.dock.steps = quick(made_up)
+    w.press(w.dock.predict_button)
+    w.wait_end()
+
+    def places():
+        layers = [w.viewer.layers[name] for name in ("Attention – made-up", "Top regions – made-up")]
+        return [np.stack([slide.world_to_data(corner) for corner in layer.extent.world]) for layer in layers]
+
+    before = places()
+    size = w.viewer.layers["Attention – made-up"].scale[0]
+    w.dock.slides.mpp_field.setValue(0.25)
+    np.testing.assert_allclose(places(), before)
+    assert w.viewer.layers["Attention – made-up"].scale[0] == size / 2
+    attention = next(look for look in looks_of(w.viewer, w.dock.prediction) if look.name == "Attention")
+    scores = w.dock.prediction.attention[0.5]
+    assert attention.origin == tuple(scores.xy.min(axis=0)), "figures show it in the same place"
+    # a prediction that comes later, made with another pixel size than the slide has now
+    path = w.dock.prediction.save(tmp_path / "one.prediction.h5")
+    w.dock.overlays.remove.click()
+    w.open(path)
+    np.testing.assert_allclose(places(), before)
+    x, y = (scores.xy[14] + scores.size_level0 / 2) * 0.25
+    w.viewer.cursor.position = (y, x)
+    assert CursorText(w.viewer).text().startswith("Attention 0.0323 (rank 16 of 30")
+
+
+def test_a_slide_that_comes_after_its_result_lies_beneath_it(window, sample, made_up, qtbot, tmp_path):
+    copy = Path(shutil.copy(sample, tmp_path / "late.tiff"))
+    with open_slide(copy) as slide:
+        path = made_up(slide).save(tmp_path / "late.prediction.h5")
+    away = copy.rename(tmp_path / "away.tiff")
+    w = window()
+    w.open(path)
+    w.open(away)
+    qtbot.waitUntil(lambda: w.viewer.layers[0].name == "away")
+    assert w.dock.result.isVisible()
+
+
+def test_a_removed_prediction_is_let_go(window, sample, made_up, qtbot):
+    w = window()
+    w.open(sample)
+    w.dock.steps = quick(made_up)
+    w.press(w.dock.predict_button)
+    w.wait_end()
+    kept = weakref.ref(w.dock.prediction)
+    w.viewer.layers.clear()
+    w.dock.steps = None
+
+    def gone():
+        gc.collect()
+        return kept() is None
+
+    qtbot.waitUntil(gone)
+
+
+def test_overlays_are_reached_with_the_tab_key_after_their_heading(window, sample, made_up, qtbot):
+    w = window()
+    w.open(sample)
+    w.dock.steps = quick(made_up)
+    w.press(w.dock.predict_button)
+    w.wait_end()
+    qtbot.waitUntil(lambda: bool(w.dock.overlays.rows))
+    row = w.dock.overlays.row("attention")
+    row.unfold()
+    names, control = [], w.dock.overlays.remove
+    while len(names) < 80 and "overlay_smooth" not in names:
+        control = control.nextInFocusChain()
+        names += [control.objectName()] if control.objectName().startswith("overlay") else []
+        assert w.dock.isAncestorOf(control)
+    wanted = ["overlay_eye", "overlay_unfold", "overlay_opacity", "overlay_colours", "overlay_scale", "overlay_smooth"]
+    assert [name for name in names if name in wanted][-6:] == wanted
 
 
 @pytest.mark.parametrize("active", ["sample", "Attention – made-up"])

@@ -21,7 +21,9 @@ LONGEST_CELL = 60
 @click.command()
 @click.argument("given", metavar="FOLDER|MANIFEST.csv|LIST.txt|SLIDE...", type=file_path, nargs=-1, required=True)
 @click.option(
-    "--results", type=folder_path, help='Folder that predict wrote to.  [default: the folder "predictions" beside the slides]'
+    "--results",
+    type=folder_path,
+    help='Folder that `predict` of many slides wrote to.  [default: the folder "predictions" beside the slides]',
 )
 @click.option("--sort", type=click.Choice(SORT_NAMES), help="uncertainty puts the least certain first.")
 @click.option("--filter", "text", default="", help="Only slides with these words in name, label, patient, class or status.")

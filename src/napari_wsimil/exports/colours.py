@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 TOP_COLOUR = "#1446ff"
 ANCHOR_COLOUR = "#3ddc84"
-ZOOM_COLOUR = "#ff9f1c"
+ZOOM_COLOUR = "#202020"
 ZOOM_COLOURS = (ZOOM_COLOUR, "#56b4e9", "#f0e442")
 """Outlines of the most attended patches, of anchors, and of what a model zoomed into, from coarse to fine."""
 

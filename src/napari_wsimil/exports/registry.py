@@ -176,7 +176,8 @@ def export(
     Raises
     ------
     ExportError
-        Unknown format or suffix, an option out of range, a slide that is gone or another one, or a path that can't be written.
+        Unknown format or suffix, an option out of range, a slide that is gone or another one, or a path that can't be written
+        or is the slide's own.
     CancelledError
         It was stopped; nothing was written.
     """
@@ -186,6 +187,7 @@ def export(
     _check(name, threshold, top, figure)
     if not path.suffix:
         path = path.with_name(path.name + chosen.suffix)
+    _spare_the_slide(path, prediction, slide)
 
     def report(progress: Progress) -> None:
         if on_progress is not None:
@@ -210,6 +212,14 @@ def _slide_for(chosen: Format, prediction: SlidePrediction, slide: Slide | str |
     from napari_wsimil.exports.pixels import slide_of
 
     return slide_of(prediction, slide)
+
+
+def _spare_the_slide(path: Path, prediction: SlidePrediction, slide: Slide | str | Path | None) -> None:
+    """Refuse to write over the slide: a figure of a.tiff in the slide's own folder would be called a.tiff."""
+    where = slide if isinstance(slide, str | Path | None) else slide.path
+    for known in (where, prediction.provenance.get("slide", {}).get("path")):
+        if known and path.exists() and Path(known).exists() and path.samefile(known):
+            raise ExportError(f"{path} is the slide itself, which is never replaced: choose another folder or name.")
 
 
 def _check(name: str, threshold: float | None, top: int, figure: FigureOptions | None) -> None:

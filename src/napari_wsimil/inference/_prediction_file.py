@@ -10,6 +10,7 @@ known, ``mpp``. Every array has a checksum, so that a file whose bytes changed i
 from __future__ import annotations
 
 import json
+from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -83,8 +84,12 @@ def write_prediction(prediction: SlidePrediction, path: str | Path) -> Path:
     """
     target = Path(path).expanduser()
     try:
-        with written_whole(target) as part, h5py.File(part, "w") as file:
+        # HDF5 cannot let go of a file on a full disk and crashes later; a result is small
+        memory = BytesIO()
+        with h5py.File(memory, "w") as file:
             _write(file, prediction)
+        with written_whole(target) as part:
+            part.write_bytes(memory.getbuffer())
     except OSError as error:
         raise PredictionError(f"{target} can't be written ({error.strerror or error}); choose another folder.") from error
     return target

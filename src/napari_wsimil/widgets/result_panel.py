@@ -9,7 +9,7 @@ from qtpy.QtWidgets import QGridLayout, QHBoxLayout, QPushButton, QVBoxLayout, Q
 
 from napari_wsimil.widgets.parts import heading, text_label
 from napari_wsimil.widgets.probability_bars import ProbabilityBars, decision_text
-from napari_wsimil.widgets.words import calibration_text, cost_text, saving_text
+from napari_wsimil.widgets.words import calibration_text, cost_text, saving_text, unbroken
 
 if TYPE_CHECKING:
     from napari_wsimil.inference import SlidePrediction
@@ -67,10 +67,10 @@ class ResultPanel(QWidget):
     def show_prediction(self, prediction: SlidePrediction) -> None:
         """Fill the panel."""
         self.bars.show_prediction(prediction)
-        self.decision.setText(decision_text(prediction))
+        self.decision.setText(unbroken(decision_text(prediction)))
         self.calibration.setText(calibration_text(prediction))
         told = [cost_text(prediction), saving_text(prediction), *prediction.provenance.get("notices", ())]
-        self.cost.setText("\n".join(filter(None, told)))
+        self.cost.setText(unbroken("\n".join(filter(None, told))))
 
     def _lay_out(self) -> None:
         column = QVBoxLayout(self)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from napari.layers import Shapes
+from qtpy.QtCore import QTimer
 
 from napari_wsimil.widgets.fitting import fit_results
 from napari_wsimil.widgets.hover import follow_cursor
@@ -66,6 +67,8 @@ class SlideView:
         layer.events.metadata.connect(self._fit_results)
         self._fit_results()
         self._show_scale_bar()
+        # when napari has done what it does with a new layer
+        QTimer.singleShot(0, lambda: self._lay_beneath(layer))
 
     def remove(self, layer: Any) -> None:
         """The layer is gone."""
@@ -92,6 +95,18 @@ class SlideView:
     def _fit_results(self, _: Any = None) -> None:
         """A slide came, or got another pixel size."""
         fit_results(self._viewer)
+
+    def _lay_beneath(self, layer: Any) -> None:
+        """Put a slide that came after what belongs on it below that, which it would cover."""
+        if layer not in self._prefetchers:
+            return
+        layers, fingerprint = self._viewer.layers, facts(layer)["fingerprint"]
+        here = layers.index(layer)
+        covered = [
+            at for at, other in enumerate(layers) if not is_slide(other) and facts(other).get("fingerprint") == fingerprint
+        ]
+        if covered and covered[0] < here:
+            layers.move(here, covered[0])
 
     def _recolour(self, _: Any = None) -> None:
         """Show the open slides in the colours that were chosen in the preferences just now."""

@@ -30,3 +30,8 @@ def mpp_text(mpp: tuple[float, float] | None, source: str | None) -> str:
         return "not known"
     size = f"{mpp[0]:.4g} µm" if abs(mpp[0] - mpp[1]) < 1e-3 * mpp[0] else f"{mpp[0]:.4g} x {mpp[1]:.4g} µm"
     return f"{size} (typed in)" if source == "user" else f"{size} (from the file)"
+
+
+def unbroken(text: str) -> str:
+    """The same text, which no line breaks between a number and its unit."""
+    return text.replace(" %", "\N{NO-BREAK SPACE}%").replace(" µm/px", "\N{NO-BREAK SPACE}µm/\N{WORD JOINER}px")

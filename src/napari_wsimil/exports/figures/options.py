@@ -132,7 +132,7 @@ def framed(options: FigureOptions, slide: Slide) -> Frame:
     across, down = (x1 - x0) / ratio[0], (y1 - y0) / ratio[1]
     if max(across, down) > WIDEST:
         raise ExportError(
-            f"At {pixel:g} µm per pixel the figure would be {across:,.0f} x {down:,.0f} px: "
+            f"At {pixel:g} µm per pixel the figure would have more than {WIDEST:,} px a side: "
             "choose a coarser resolution or a smaller region."
         )
     width, height = round(across), round(down)

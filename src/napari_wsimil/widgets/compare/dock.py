@@ -43,7 +43,7 @@ NARROWEST = 300
 """Width in px at which no text of the dock is cut."""
 
 VIEWS = {
-    "off": ("Not on the slide", "Take the comparison off the slide and show what was shown before"),
+    "off": ("Nothing", "Take the comparison off the slide and show what was shown before"),
     "blend": ("One on top of the other", "Both heatmaps in the same place; the slider fades from one to the other"),
     "side by side": ("Side by side", "Two views of the slide that move together, each with its heatmap"),
     "difference": ("Difference map", "Orange where the first is higher, blue where the second is"),
@@ -240,7 +240,7 @@ class ComparePredictions(QWidget):
         fading.addLayout(ends)
         column = QVBoxLayout(self.compared)
         column.setContentsMargins(0, 0, 0, 0)
-        column.addWidget(heading("On the slide"))
+        column.addWidget(heading("Shown on the slide"))
         for view, button in self.views.items():
             column.addWidget(button)
             if view == "blend":
