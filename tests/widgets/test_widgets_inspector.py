@@ -44,7 +44,8 @@ def zooming(made_up):
 
 
 def texts(dock):
-    return [(card.title.text(), card.scores.text()) for card in dock.cards if not card.isHidden()]
+    plain = str.maketrans({"\xa0": " ", "\u2060": ""})
+    return [(card.title.text().translate(plain), card.scores.text()) for card in dock.cards if not card.isHidden()]
 
 
 def pixel(widget, x, y):

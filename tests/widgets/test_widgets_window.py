@@ -60,7 +60,7 @@ def test_open_predict_and_see(window, sample, package, qtbot):
     assert sum(prediction.probabilities.values()) == pytest.approx(1)
     assert "patches encoded in" in w.dock.result.cost.text()
     assert "on the CPU" in w.dock.result.cost.text()
-    assert w.dock.result.decision.text().endswith("(above the threshold of 50 %)")
+    assert w.dock.result.decision.text().endswith("(above the threshold of 50\xa0%)")
     assert w.dock.result.calibration.text() == "Probabilities not calibrated"
     assert len({str(layer.units) for layer in w.viewer.layers}) == 1, "napari drops units that differ"
 
@@ -138,7 +138,7 @@ def test_the_bars_say_what_was_decided(window, sample, made_up, qtbot):
     qtbot.waitUntil(lambda: all(bar.isVisible() for bar in w.dock.result.bars.findChildren(MarkedBar)), timeout=10_000)
     bars = w.dock.result.bars.findChildren(MarkedBar)
     assert [bar.value() / bar.maximum() for bar in bars] == [0.2, 0.8]
-    assert w.dock.result.decision.text() == "Answer: tumour (above the threshold of 50 %)"
+    assert w.dock.result.decision.text() == "Answer: tumour (above the threshold of 50\xa0%)"
     bold = [label.text() for label in w.dock.result.bars.findChildren(QLabel) if label.font().bold()]
     assert bold == ["tumour", "80.0 %"]
     picture = bars[1].grab().toImage()

@@ -8,6 +8,8 @@ from qtpy.QtCore import QEvent, QPointF, QRectF, QSize, Qt, Signal  # type: igno
 from qtpy.QtGui import QColor, QPainter, QPen
 from qtpy.QtWidgets import QAbstractButton, QBoxLayout, QLabel, QSizePolicy, QToolTip, QVBoxLayout, QWidget
 
+from napari_wsimil.widgets.words import unbroken
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -198,7 +200,7 @@ class Card(QWidget):
         font = self.title.font()
         font.setBold(card.meant)
         self.title.setFont(font)
-        self.title.setText(card.title)
+        self.title.setText(unbroken(card.title))
         self.scores.setText("\n".join(card.lines))
         self.picture.show_card(card)
 
