@@ -23,7 +23,7 @@ def main() -> None:
     options.out.mkdir(parents=True, exist_ok=True)
     path, annotations, out = options.slide, options.annotations, options.out
     if path is None:
-        path = ws.make_sample_slide(out / "sample.tiff", size=2048)
+        path = ws.make_sample_slide(out / "sample.tiff", size=4096)
         annotations = annotations or path.with_name("sample.truth.geojson")
 
     with ws.open_slide(path) as slide:

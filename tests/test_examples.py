@@ -20,6 +20,21 @@ def test_predict_slide(tiny_slide, random_model, tmp_path):
     assert 0 < kinds.count("tile") < len(rows) - 1
 
 
+def test_look_closer(tiny_slide, random_model, tmp_path):
+    square = {"type": "Polygon", "coordinates": [[[256, 256], [768, 256], [768, 768], [256, 768], [256, 256]]]}
+    drawn = {"type": "Feature", "geometry": square, "properties": {"classification": {"name": "Tumor"}}}
+    (tmp_path / "drawn.geojson").write_text(json.dumps({"type": "FeatureCollection", "features": [drawn]}))
+    command = [sys.executable, ROOT / "examples" / "look_closer.py", tiny_slide, "--model", random_model.source]
+    command += ["--annotations", tmp_path / "drawn.geojson", "--out", tmp_path / "out"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    for words in ("most like the first: (", "The two ", "tumour by instances: AUC", "at 0.5 µm/px: attention"):
+        assert words in done.stdout
+    files = {path.name for path in (tmp_path / "out").iterdir()}
+    assert files == {"features", "regions", "tiny.xml", "tiny.png", "tiny.html"}
+    assert len(list((tmp_path / "out" / "regions").glob("*.png"))) == done.stdout.count("Attention 0.") > 0
+
+
 def test_cohort(tiny_slide, random_model, tmp_path):
     (tmp_path / "slides.txt").write_text(f"{tiny_slide}\nmissing.svs\n")
     command = [sys.executable, ROOT / "examples" / "cohort.py", tmp_path / "slides.txt", "--model", random_model.source]

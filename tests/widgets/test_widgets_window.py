@@ -470,9 +470,10 @@ def test_a_removed_prediction_is_let_go(window, sample, made_up, qtbot):
     w.wait_end()
     kept = weakref.ref(w.dock.prediction)
     w.viewer.layers.clear()
-    w.dock.steps = None
+    w.viewer.mouse_over_canvas = True
 
     def gone():
+        w.viewer.status = f"{w.viewer.status} "  # as when the mouse moves
         gc.collect()
         return kept() is None
 

@@ -342,7 +342,7 @@ class SlideAnalysis(QWidget):
 
     def _finish(self, outcome: Any) -> None:
         """All is done: say so."""
-        self._job = None
+        self._job, self._presented = None, (None, None)
         self._follow_state()
         self.progress.tell("Stopped." if outcome is None else "")
         if isinstance(outcome, Failure):

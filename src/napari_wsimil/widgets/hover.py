@@ -175,6 +175,7 @@ class CursorText:
         """The line for the cursor's present place; "" where no shown prediction has a patch."""
         source, mpp = self._source()
         if source is None:
+            self._finder = None  # it keeps a prediction that may be gone
             return ""
         if self._finder is None or self._finder[0] is not source:
             self._finder = (source, self._found_in(source))
