@@ -195,7 +195,27 @@ def puppet():
 
 
 @pytest.fixture
-def window(make_napari_viewer_proxy, qtbot):
+def settled(qtbot):
+    """Call it to wait until the view of a window stays: napari fits it anew when the window and its docks get their places."""
+    from qtpy.QtGui import QGuiApplication
+
+    def wait(viewer):
+        seen = []
+
+        def stays():
+            # the screen answers only after all that it was asked before
+            QGuiApplication.primaryScreen().grabWindow(0, 0, 0, 1, 1)
+            camera = viewer.scene.camera
+            seen.append((tuple(camera.center), camera.zoom, tuple(viewer.canvas.size)))
+            return len(seen) > 6 and len(set(seen[-6:])) == 1
+
+        qtbot.waitUntil(stays)
+
+    return wait
+
+
+@pytest.fixture
+def window(make_napari_viewer_proxy, qtbot, settled):
     """Call it to get a real window with the dock: `.viewer`, `.dock`, `.open(path)`, `.press(button)`, `.wait_end()`."""
 
     def build(width: int = 1280, height: int = 800) -> SimpleNamespace:
@@ -206,7 +226,9 @@ def window(make_napari_viewer_proxy, qtbot):
         _, dock = viewer.window.add_plugin_dock_widget("napari-wsimil", "Slide analysis")
 
         def open_path(path):
-            return viewer.open(str(path), plugin="napari-wsimil")
+            layers = viewer.open(str(path), plugin="napari-wsimil")
+            settled(viewer)
+            return layers
 
         def press(button):
             qtbot.waitUntil(button.isVisible, timeout=3000)

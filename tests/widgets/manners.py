@@ -133,3 +133,15 @@ def _parents(widget: QWidget, top: QWidget) -> Iterator[QWidget]:
     while parent is not None and parent is not top:
         yield parent
         parent = parent.parentWidget()
+
+
+def contrast(first, second):
+    """The ratio of WCAG 2 of two colours (r, g, b), 0 to 255."""
+
+    def luminance(rgb):
+        parts = [part / 255 for part in rgb]
+        linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
+        return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+    light, dark = sorted((luminance(first), luminance(second)), reverse=True)
+    return (light + 0.05) / (dark + 0.05)

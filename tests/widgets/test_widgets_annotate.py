@@ -43,7 +43,7 @@ def slide_path(tmp_path, sample):
 
 
 @pytest.fixture
-def annotate(make_napari_viewer_proxy, qtbot, slide_path, made_up):
+def annotate(make_napari_viewer_proxy, qtbot, slide_path, made_up, settled):
     """A window with a slide, the dock, and hands."""
 
     def build(*, predicted=False, open_slide=True):
@@ -57,9 +57,8 @@ def annotate(make_napari_viewer_proxy, qtbot, slide_path, made_up):
             from napari_wsimil.widgets.results import show_prediction
 
             show_prediction(viewer, made_up(dock.board.slide), 0)
-        hands = Hands(viewer, dock, qtbot)
-        hands.settle()
-        return hands
+        settled(viewer)
+        return Hands(viewer, dock, qtbot)
 
     yield build
     WorkerBase.await_workers(20_000)
@@ -143,6 +142,7 @@ class Hands(SimpleNamespace):
         return next(row for row, cells in enumerate(self.cells()) if cells[1] == name)
 
     def pixel(self, x, y):
+        self.qtbot.waitUntil(lambda: all(layer.loaded for layer in self.viewer.layers))
         place = self.at(x, y)
         picture = self.viewer.screenshot(canvas_only=True, flash=False)
         return picture[place.y(), place.x(), :3].astype(int)

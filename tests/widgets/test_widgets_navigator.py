@@ -23,7 +23,7 @@ pytestmark = pytest.mark.gui
 
 
 @pytest.fixture
-def overview(make_napari_viewer_proxy, qtbot):
+def overview(make_napari_viewer_proxy, qtbot, settled):
     """Call it to get a real window with the dock: `.viewer`, `.dock`, `.map`, `.camera`, `.open(path)`."""
 
     def build(width: int = 1280, height: int = 900) -> SimpleNamespace:
@@ -34,8 +34,7 @@ def overview(make_napari_viewer_proxy, qtbot):
         def open_path(path):
             (layer,) = viewer.open(str(path), plugin="napari-wsimil")
             qtbot.waitUntil(lambda: dock.navigator.map.has_image, timeout=10_000)
-            # napari fits the view anew when its own docks get their place.
-            qtbot.wait(100)
+            settled(viewer)
             return layer
 
         return SimpleNamespace(

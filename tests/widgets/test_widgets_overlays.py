@@ -226,10 +226,13 @@ def extent(found):
 
 @pytest.mark.gui
 class TestPlace:
-    def test_overlays_lie_on_the_tissue_to_the_pixel(self, make_napari_viewer_proxy, squared, made_up, tmp_path, qtbot):
+    def test_overlays_lie_on_the_tissue_to_the_pixel(
+        self, make_napari_viewer_proxy, squared, made_up, tmp_path, qtbot, settled
+    ):
         viewer = make_napari_viewer_proxy(show=True)
         viewer.window.resize(1000, 800)
         viewer.open(str(squared), plugin="napari-wsimil")
+        settled(viewer)
         slide = facts(viewer.layers[0])["slide"]
         assert slide.mpp == pytest.approx((0.5, 0.4))
         eyes = Eyes(viewer, qtbot)

@@ -60,8 +60,8 @@ def test_a_level_too_large_to_load_whole_is_refused(window, sample, told, qtbot,
     w = window()
     (layer,) = w.open(sample)
     w.viewer.scene.camera.zoom *= 0.1
+    qtbot.waitUntil(lambda: layer.loaded and layer.data_level > 0)
     qtbot.wait(300)
-    assert layer.data_level > 0
     reads.clear()
     layer.locked_data_level = 0
     assert layer.locked_data_level is None
@@ -187,14 +187,15 @@ def test_tiles_around_the_view_are_there_before_they_are_asked_for(window, sampl
     done, decode = [], prefetch._decode
 
     def spy(steps, should_stop):
+        view = prefetch.shown(layer)
         decode(steps, should_stop)
-        done.append(should_stop())
+        if not should_stop():
+            done.append(view)
 
     monkeypatch.setattr(prefetch, "_decode", spy)
     w.viewer.scene.camera.zoom = 8
     w.viewer.scene.camera.center = (0, 250, 250)
-    qtbot.waitUntil(lambda: False in done and layer.data_level == 0 and layer.loaded, timeout=5000)
-    qtbot.wait(500)
+    qtbot.waitUntil(lambda: prefetch.shown(layer) in done and layer.data_level == 0 and layer.loaded)
     assert prefetch.shown(layer).window.width < 2048
     before = cache_info()
     for number, (x, y, width, height) in prefetch.around(prefetch.shown(layer), layer.data):

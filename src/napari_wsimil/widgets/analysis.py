@@ -325,20 +325,23 @@ class SlideAnalysis(QWidget):
             self._next_layer.start(0)
 
     def _show_next_layer(self) -> None:
-        """Add one more layer of the result, and then let the window draw."""
+        """Add one more layer of the result and let the window draw; the provisional ones go in a turn of its own."""
         outcome, layers = self._presented
+        if layers is None:
+            self._finish(outcome)
+            return
         try:
             if self._has_slide():
                 next(layers)
-                self._next_layer.start(0)
-                return
-            layers.close()
-            outcome = None
+            else:
+                layers.close()
+                self._presented = (None, None)
         except StopIteration:
             self._session.did(predicting(outcome, **self._how()))
+            self._presented = (outcome, None)
         except Exception as error:  # noqa: BLE001 - whatever it is, the dock must get its Predict button back
-            outcome = Failure(f"The result can't be shown: {error or type(error).__name__}.", error)
-        self._finish(outcome)
+            self._presented = (Failure(f"The result can't be shown: {error or type(error).__name__}.", error), None)
+        self._next_layer.start(0)
 
     def _finish(self, outcome: Any) -> None:
         """All is done: say so."""

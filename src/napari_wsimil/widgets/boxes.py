@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from napari.layers import Shapes
+
 from napari_wsimil.widgets.slide_layer import facts
 
 THICKEST = 0.15
@@ -38,7 +40,7 @@ def keep_readable(viewer: Any) -> None:
 
 def _fit_all(viewer: Any) -> None:
     for layer in viewer.layers:
-        if "side" in facts(layer) and len(layer.data):
+        if "side" in facts(layer) and isinstance(layer, Shapes) and len(layer.data):
             fit_boxes(layer, viewer.scene.camera.zoom)
 
 

@@ -122,9 +122,10 @@ class LiveHeatmap:
 
     def end(self) -> None:
         """Take the provisional layers away and show again what was hidden for them."""
-        for layer in self._layers.values():
-            if layer in self._viewer.layers:
-                self._viewer.layers.remove(layer)
+        with self._viewer.layers.batched_update():
+            for layer in self._layers.values():
+                if layer in self._viewer.layers:
+                    self._viewer.layers.remove(layer)
         bring_back(self._hidden)
         if self._viewer.layers.selection.active is None and self._chosen in self._viewer.layers:
             self._viewer.layers.selection.active = self._chosen

@@ -105,6 +105,7 @@ class ModelChooser(QWidget):
                 item.setToolTip(problem or f"{text}\n{name}")
             self.model_combo.addItem("Choose folder…", CHOOSE)
             self.model_combo.setCurrentIndex(max(self.model_combo.findData(before), 0))
+        self._chosen = self.model_combo.currentIndex()
         self._tell_caveat()
 
     def _fill_devices(self) -> None:

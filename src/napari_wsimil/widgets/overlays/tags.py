@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from napari.layers import Image
+
 from napari_wsimil.widgets.slide_layer import KEY, facts
 
 if TYPE_CHECKING:
@@ -77,7 +79,8 @@ def title(layer: Any) -> str:
 def is_scored(layer: Any) -> bool:
     """Whether a layer is a raster of the numbers of a prediction."""
     about = facts(layer)
-    return "prediction" in about and about.get("kind") in SCORED
+    # what napari converts into labels, or stacks, keeps the facts
+    return "prediction" in about and about.get("kind") in SCORED and isinstance(layer, Image) and layer.ndim == 2
 
 
 def scores_shown(layer: Any) -> PatchScores:
