@@ -198,3 +198,11 @@ def test_a_damaged_folder_of_results_is_told_of(study, tmp_path):
     (tmp_path / "cohort.json").write_text('{"id": "1", "request": {"task": "jump"}}')
     with pytest.raises(ws.WsimilError, match="damaged"):
         ws.slide_table(folder, tmp_path)
+
+
+def test_a_slide_that_is_not_there_is_told(run, tmp_path):
+    code, out, err = run("slides", tmp_path / "gone.svs")
+    assert code == 0
+    assert "not predicted" in out
+    assert err == f"napari-wsimil: {tmp_path / 'gone.svs'} is not there; check the name and the folder.\n"
+    assert ws.slide_table([]) == []

@@ -12,7 +12,7 @@ from PIL import Image
 
 import napari_wsimil as ws
 from napari_wsimil.errors import CancelledError, ExportError
-from napari_wsimil.exports.colours import attention_colours, probability_colours
+from napari_wsimil.exports.colours import ZOOM_COLOURS, attention_colours, probability_colours
 from napari_wsimil.exports.figures import FigureOptions, draw_figure, drawing, framed
 from napari_wsimil.exports.figures.boxes import box_marks
 from napari_wsimil.exports.figures.fonts import shortened, text_width
@@ -250,7 +250,7 @@ def test_a_model_that_zooms_shows_where(squares, predicted):
     looks = default_looks(prediction)
     assert [look.name for look in looks] == ["Attention", "Zoomed into at 4 µm/px", "Top regions"]
     found = draw_figure(prediction, squares.slide, FigureOptions(width=1024, **BARE))
-    assert (found[0, 1:511] == (0xFF, 0x9F, 0x1C)).all()
+    assert (found[0, 1:511] == tuple(bytes.fromhex(ZOOM_COLOURS[0][1:]))).all()
 
 
 def test_the_heatmap_is_the_finest_that_covers_the_tissue():
@@ -266,6 +266,9 @@ def test_the_heatmap_is_the_finest_that_covers_the_tissue():
     pyramid = SlidePrediction({"a": 1.0}, {8.0: scores(4, 4096), 0.5: scores(60, 256 * 1)})
     assert leading_mpp(pyramid) == 8.0
     assert leading_mpp(SlidePrediction({"a": 1.0}, {2.0: scores(4, 1024), 0.5: scores(16, 256)})) == 2.0
+    small_slide = SlidePrediction({"a": 1.0}, {8.0: scores(1, 4096), 2.0: scores(6, 1024), 0.5: scores(20, 256)})
+    assert leading_mpp(small_slide) == 2.0, "one patch shows nothing"
+    assert leading_mpp(SlidePrediction({"a": 1.0}, {2.0: scores(1, 1024)})) == 2.0
     assert leading_mpp(SlidePrediction({"a": 1.0}, {})) is None
 
 

@@ -128,7 +128,7 @@ def test_closing_the_steps_stops_the_reader(tiny_slide, random_model):
 
 def test_finding_tissue_does_not_hold_up_a_cancel(tiny_slide, random_model, monkeypatch):
     release, found = threading.Event(), []
-    monkeypatch.setattr("napari_wsimil.inference.steps.find_tissue", lambda *_: found.append(release.wait(60)))
+    monkeypatch.setattr("napari_wsimil.inference.making_bags.find_tissue", lambda *_: found.append(release.wait(60)))
     steps = predict_steps(tiny_slide, random_model, device="cpu")
     stages = [next(steps).stage for _ in range(4)]
     assert stages == ["Opening the slide", *["Finding tissue"] * 3]

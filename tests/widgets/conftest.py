@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import time
 from contextlib import suppress
 from dataclasses import replace
+from importlib import import_module
 from queue import Empty, SimpleQueue
 from types import SimpleNamespace
 
@@ -16,6 +18,18 @@ from napari_wsimil.inference.progress import Provisional
 
 PATIENCE = 60_000
 """Milliseconds that a test waits at least for what is to come: a busy machine is no failure."""
+
+
+@pytest.fixture(scope="session", autouse=True)
+def short_collections():
+    """napari collects garbage whenever a layer goes; what libraries keep for ever is not looked through each time."""
+    import_module("torch")
+    import_module("pandas")
+    import_module("napari_wsimil.widgets.analysis")
+    gc.collect()
+    gc.freeze()
+    yield
+    gc.unfreeze()
 
 
 @pytest.fixture

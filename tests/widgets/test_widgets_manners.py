@@ -32,8 +32,12 @@ from napari_wsimil.widgets.docks import AREAS, open_dock
 viewer, dock = open_with_dock(Path(sys.argv[1]), (640, 400))
 for name in AREAS:
     widget = open_dock(viewer, name)
-    settle(100)
-    print(*(f"FAULT {name}: {fault}\\n" for look in (clipped, beyond) for fault in look(widget)), sep="", end="")
+    for _ in range(40):
+        settle(60)
+        faults = [fault for look in (clipped, beyond) for fault in look(widget)]
+        if not faults:
+            break
+    print(*(f"FAULT {name}: {fault}\\n" for fault in faults), sep="", end="")
 viewer.window.screenshot(sys.argv[2], flash=False, canvas_only=False)
 viewer.close()
 """
@@ -153,7 +157,7 @@ def test_a_scaled_screen(sample, tmp_path):
     picture = tmp_path / "window.png"
     here = str(Path(__file__).parent)
     command = [sys.executable, "-c", LARGER, str(sample), str(picture), here]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120)
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=280)
     assert done.returncode == 0, done.stderr[-2000:]
     assert [line for line in done.stdout.splitlines() if line.startswith("FAULT")] == []
     assert Image.open(picture).width >= 2 * 640

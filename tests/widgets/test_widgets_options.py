@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from threading import Event
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from napari.components import ViewerModel
@@ -9,6 +12,7 @@ from qtpy.QtWidgets import QMessageBox
 
 import napari_wsimil as ws
 from napari_wsimil.errors import WsimilError
+from napari_wsimil.widgets import model_chooser
 from napari_wsimil.widgets.inside_shapes import DRAW_FIRST, InsideShapes
 from napari_wsimil.widgets.job import prediction_steps
 from napari_wsimil.widgets.kept_features import KeptFeatures
@@ -265,3 +269,17 @@ class TestRealRuns:
         assert len(list(own_cache.rglob("*.h5"))) == 2
         run(keep_bytes=1)
         assert len(list(own_cache.rglob("*.h5"))) == 1, "trimmed before the job"
+
+
+def test_a_model_stays_chosen_when_the_list_grows_around_it(qtbot, monkeypatch, package):
+    found = [SimpleNamespace(name=name, spec=None, problem=None) for name in ("bundled", "/models/other", "/models/third")]
+    ready = Event()
+    monkeypatch.setattr(model_chooser, "survey", lambda: (found, "cpu") if ready.wait(30) else None)
+    chooser = model_chooser.ModelChooser()
+    qtbot.addWidget(chooser)
+    chooser.add_folder(str(package))
+    ready.set()
+    qtbot.waitUntil(lambda: chooser.model_combo.count() == 5)
+    assert chooser.model == str(package)
+    chooser.model_combo.setCurrentIndex(chooser.model_combo.findData(model_chooser.CHOOSE))
+    assert chooser.model == str(package), "a dialog asks for a folder meanwhile"

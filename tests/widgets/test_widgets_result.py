@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from napari.layers import Image, Labels
 from qtpy.QtCore import QPoint
 from qtpy.QtWidgets import QApplication, QFileDialog, QLabel, QPushButton
 
@@ -18,7 +19,7 @@ from napari_wsimil.widgets.hover import CursorText
 from napari_wsimil.widgets.overlays.looks import looks_of
 from napari_wsimil.widgets.parts import Fold
 from napari_wsimil.widgets.probability_bars import MarkedBar
-from napari_wsimil.widgets.slide_layer import facts
+from napari_wsimil.widgets.slide_layer import facts, is_slide
 
 pytestmark = pytest.mark.gui
 
@@ -259,6 +260,29 @@ def test_a_slide_that_comes_after_its_result_lies_beneath_it(window, sample, mad
     w.open(away)
     qtbot.waitUntil(lambda: w.viewer.layers[0].name == "away")
     assert w.dock.result.isVisible()
+
+
+def test_what_napari_makes_of_an_overlay_is_an_ordinary_layer(window, sample, made_up, qtbot):
+    w = window()
+    (slide,) = w.open(sample)
+    w.dock.steps = quick(made_up)
+    w.press(w.dock.predict_button)
+    w.wait_end()
+    attention, boxes = (w.viewer.layers[name] for name in ("Attention – made-up", "Top regions – made-up"))
+    for made in (
+        Labels(np.zeros(attention.data.shape, int), metadata=attention.metadata),
+        Image(np.stack([attention.data] * 2), metadata=attention.metadata),
+        Labels(boxes.to_labels(labels_shape=(64, 64)), metadata=boxes.metadata),
+    ):
+        assert not facts(w.viewer.add_layer(made))
+    level = w.viewer.add_image(np.zeros((64, 64, 3), np.uint8), metadata=slide.metadata)
+    qtbot.wait(50)
+    assert not is_slide(level)
+    assert w.dock.slides.combo.count() == 1
+    assert [row.layer for row in w.dock.overlays.rows] == [layer for layer in w.viewer.layers[::-1] if "model" in facts(layer)]
+    w.dock.slides.mpp_field.setValue(0.25)
+    assert looks_of(w.viewer, w.dock.prediction)
+    assert tuple(attention.scale) == (64.0, 64.0)
 
 
 def test_a_removed_prediction_is_let_go(window, sample, made_up, qtbot):

@@ -16,7 +16,6 @@ from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QApplication, QFileDialog, QMainWindow
 
 from napari_wsimil.inference import Progress
-from napari_wsimil.samples import make_sample_slide
 from napari_wsimil.widgets import analysis
 from napari_wsimil.widgets.model_card import ModelCard
 from napari_wsimil.widgets.parts import combo_item
@@ -185,12 +184,12 @@ def test_a_program_ends_when_its_window_is_closed_in_mid_job(sample):
     assert "Traceback" not in done.stderr
 
 
-def test_choosing_another_slide_while_one_is_predicted(window, sample, tmp_path, slow_job, qtbot):
+def test_choosing_another_slide_while_one_is_predicted(window, sample, tmp_path, slow_job, write_slide):
     w = window()
     w.open(sample)
     w.dock.steps = slow_job
     w.press(w.dock.predict_button)
-    w.open(make_sample_slide(tmp_path / "other.tiff", size=1024, kind="normal"))
+    w.open(write_slide(tmp_path / "other.tiff"))
     assert w.dock.slides.combo.currentText() == "other"
     slow_job.count = slow_job.done + 2
     w.wait_end()

@@ -52,7 +52,7 @@ def agreement(
     found = compare(loaded, drawn, names=_names(means), **options)
     if out is not None:
         _write(out, found)
-    click.echo(to_json(asdict(found)) if as_json else _text(found))
+    click.echo(to_json(_record(found)) if as_json else _text(found))
     if out is not None and not as_json:
         click.echo(f"wrote {out}")
 
@@ -62,6 +62,12 @@ def _names(means: Sequence[str]) -> dict[str, str]:
         if "=" not in told:
             raise click.UsageError(f"--means {told} says nothing; write NAME=CLASS.")
     return dict(told.split("=", 1) for told in means)
+
+
+def _record(found: Agreement) -> dict[str, Any]:
+    """All of it, JSON-able; the class has the name that it has in the other commands."""
+    told = asdict(found)
+    return {"class": told.pop("class_name"), **told}
 
 
 def _text(found: Agreement) -> str:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from napari_wsimil.cli.console import as_json_option, file_path, folder_path, to_json
+from napari_wsimil.cli.console import as_json_option, complain, file_path, folder_path, to_json
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -38,6 +38,9 @@ def slides(given: tuple[Path, ...], results: Path | None, sort: str | None, text
 
     found = slide_table(given[0] if len(given) == 1 else given, results, sort=sort)
     rows = [row for row in found if matches(row, text) and (not wrong or row.agrees is False)]
+    for row in rows:
+        if row.status == "not predicted" and not row.path.exists():
+            complain(f"{row.path} is not there; check the name and the folder.")
     click.echo(to_json([row.as_dict() for row in rows]) if as_json else rows_text(rows))
 
 

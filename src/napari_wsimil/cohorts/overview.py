@@ -147,6 +147,8 @@ def slide_table(
     """
     check_sort(sort)
     found = find_slides(slides, watch=watch)
+    if not found:
+        return []
     folder = CohortFolder(Path(results).expanduser().absolute() if results is not None else usual_results(slides))
     request = _request(folder)
     rows = [_row(slide, folder, request) for slide in (named_slides(found, folder.names()) if request is not None else found)]

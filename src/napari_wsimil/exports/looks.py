@@ -129,8 +129,12 @@ def percentile_limits(values: NDArray[np.float32]) -> tuple[float, float]:
 
 
 def leading_mpp(prediction: SlidePrediction) -> float | None:
-    """The finest magnification at which the model attended to nearly all that it attended to at any; None without attention."""
-    seen = {mpp: _area(scores) for mpp, scores in prediction.attention.items()}
+    """The finest magnification at which the model attended to nearly all that it attended to at any; None without attention.
+
+    A single patch, of which a small slide has no more, shows nothing: such a magnification only counts where there is no other.
+    """
+    several = {mpp: scores for mpp, scores in prediction.attention.items() if np.isfinite(scores.values).sum() > 1}
+    seen = {mpp: _area(scores) for mpp, scores in (several or prediction.attention).items()}
     return min((mpp for mpp in seen if seen[mpp] >= _NEARLY_ALL * max(seen.values())), default=None)
 
 

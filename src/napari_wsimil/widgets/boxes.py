@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from napari.layers import Shapes
-
 from napari_wsimil.widgets.slide_layer import facts
 
 THICKEST = 0.15
@@ -40,7 +38,7 @@ def keep_readable(viewer: Any) -> None:
 
 def _fit_all(viewer: Any) -> None:
     for layer in viewer.layers:
-        if "side" in facts(layer) and isinstance(layer, Shapes) and len(layer.data):
+        if "side" in facts(layer) and len(layer.data):
             fit_boxes(layer, viewer.scene.camera.zoom)
 
 

@@ -28,8 +28,8 @@ def facts(layer: Any) -> dict[str, Any]:
 
 
 def is_slide(layer: Any) -> bool:
-    """Whether the layer shows a slide that this plugin opened."""
-    return facts(layer).get("kind") == "slide"
+    """Whether the layer shows a slide that this plugin opened; one of its channels or levels, taken out by napari, is none."""
+    return facts(layer).get("kind") == "slide" and bool(getattr(layer, "rgb", False) and layer.multiscale)
 
 
 def open_quietly(path: str | Path, mpp: float | tuple[float, float] | None = None) -> Slide:

@@ -10,9 +10,10 @@ from qtpy.QtCore import QTimer
 from napari_wsimil.widgets.fitting import fit_results
 from napari_wsimil.widgets.hover import follow_cursor
 from napari_wsimil.widgets.locked_level import protect
+from napari_wsimil.widgets.overlays.tags import is_converted
 from napari_wsimil.widgets.preferences import colour_for, preferences
 from napari_wsimil.widgets.prefetch import Prefetcher
-from napari_wsimil.widgets.slide_layer import facts, is_slide
+from napari_wsimil.widgets.slide_layer import KEY, facts, is_slide
 from napari_wsimil.widgets.smooth_panning import smooth_panning
 
 SCALE_BAR_FONT = 12
@@ -55,6 +56,8 @@ class SlideView:
 
     def add(self, layer: Any) -> None:
         """Look after a layer, if it shows a slide."""
+        if is_converted(layer):
+            layer.metadata = {name: value for name, value in layer.metadata.items() if name != KEY}
         if "prediction" in facts(layer):
             fit_results(self._viewer)
         if not is_slide(layer) or layer in self._prefetchers:

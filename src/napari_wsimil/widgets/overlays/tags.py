@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from napari.layers import Image
+from napari.layers import Image, Labels, Shapes
 
 from napari_wsimil.widgets.slide_layer import KEY, facts
 
@@ -79,8 +79,14 @@ def title(layer: Any) -> str:
 def is_scored(layer: Any) -> bool:
     """Whether a layer is a raster of the numbers of a prediction."""
     about = facts(layer)
-    # what napari converts into labels, or stacks, keeps the facts
-    return "prediction" in about and about.get("kind") in SCORED and isinstance(layer, Image) and layer.ndim == 2
+    return "prediction" in about and about.get("kind") in SCORED and not is_converted(layer)
+
+
+def is_converted(layer: Any) -> bool:
+    """Whether a layer is what napari made of one of a prediction, as labels or a stack say: the facts came along."""
+    about = facts(layer)
+    kind: type = Shapes if "side" in about else Labels if about.get("kind") == "regions" else Image
+    return "prediction" in about and (layer.ndim != 2 or not isinstance(layer, kind))
 
 
 def scores_shown(layer: Any) -> PatchScores:
