@@ -47,6 +47,22 @@ def test_uncertainty_is_a_share_of_the_largest_entropy():
     assert uncertainty({}) is None
 
 
+def test_what_was_predicted_alone_is_found_too(study, tmp_path):
+    """No run over many wrote this folder: one slide was predicted by itself, and another of the same name elsewhere."""
+    folder, _, _ = study
+    first = ws.load_prediction(folder / "predictions" / "s-1.prediction.h5")
+    first.save(tmp_path / "s-1.prediction.h5")
+    first.save(tmp_path / "s-2.prediction.h5")
+    (tmp_path / "s-10.prediction.h5").write_text("broken")
+    rows = {row.name: row for row in ws.slide_table(folder, tmp_path)}
+    assert rows["s-1"].status == "done"
+    assert rows["s-1"].probabilities == first.probabilities
+    assert rows["s-1"].prediction == tmp_path / "s-1.prediction.h5"
+    assert rows["s-2"].status == "not predicted"
+    assert rows["s-10"].status == "failed"
+    assert "s-10.prediction.h5" in rows["s-10"].told
+
+
 def test_a_folder_with_what_was_predicted(study):
     folder, predicted, _ = study
     rows = {row.name: row for row in ws.slide_table(folder)}

@@ -23,7 +23,7 @@ LONGEST_CELL = 60
 @click.option(
     "--results",
     type=folder_path,
-    help='Folder that `predict` of many slides wrote to.  [default: the folder "predictions" beside the slides]',
+    help='Folder that `predict` wrote to.  [default: the folder "predictions" beside the slides]',
 )
 @click.option("--sort", type=click.Choice(SORT_NAMES), help="uncertainty puts the least certain first.")
 @click.option("--filter", "text", default="", help="Only slides with these words in name, label, patient, class or status.")

@@ -14,7 +14,7 @@ from napari_wsimil.cohorts.records import uncertainty
 from napari_wsimil.cohorts.request import Request
 from napari_wsimil.cohorts.slides import CohortSlide, find_slides, named_slides
 from napari_wsimil.cohorts.work import PREDICTION_SUFFIX
-from napari_wsimil.errors import WsimilError
+from napari_wsimil.errors import PredictionError, WsimilError, printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -171,9 +171,26 @@ def _request(folder: CohortFolder) -> Request | None:
 def _row(slide: CohortSlide, folder: CohortFolder, request: Request | None) -> SlideRow:
     row = SlideRow(slide.name, slide.path, slide.mpp, slide.label, slide.patient)
     if request is None:
-        return row
+        return _saved_alone(row, folder.path)
     record = folder.finished(slide, request) or folder.failed(slide, request)
     return row if record is None else row.ended(record, folder.path)
+
+
+def _saved_alone(row: SlideRow, folder: Path) -> SlideRow:
+    """The slide with a prediction that was saved there by itself, outside a run over many."""
+    from napari_wsimil.inference import load_prediction
+
+    path = folder / f"{row.name}{PREDICTION_SUFFIX}"
+    if not path.is_file():
+        return row
+    try:
+        prediction = load_prediction(path)
+    except PredictionError as error:
+        return replace(row, status="failed", told=str(error))
+    if prediction.provenance.get("slide", {}).get("path") != printable(str(row.path)):
+        return row  # of another slide of that name
+    found = dict(prediction.probabilities)
+    return replace(row, status="done", predicted_class=prediction.predicted_class, probabilities=found, prediction=path)
 
 
 _STATUSES = ("failed", "running", "waiting", "not predicted", "done")

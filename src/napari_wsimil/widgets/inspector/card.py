@@ -66,6 +66,7 @@ class PatchPicture(QAbstractButton):
         self._card: CardContent | None = None
         self._pressed: Patch | None = None
         self.setMouseTracking(True)
+        self.setToolTip("Click: choose it. Double-click: look at it on the slide")
         self.setSizePolicy(QSizePolicy.Policy.Fixed, QSizePolicy.Policy.Fixed)
         self.clicked.connect(self._choose)
 
@@ -109,8 +110,7 @@ class PatchPicture(QAbstractButton):
         """Tell of the child under the mouse."""
         if event.type() == QEvent.Type.ToolTip:
             tile = self.tile_at(QPointF(event.pos()))
-            words = tile.text if tile is not None and tile.text else "Click: choose it. Double-click: look at it on the slide"
-            QToolTip.showText(event.globalPos(), words, self)
+            QToolTip.showText(event.globalPos(), tile.text if tile is not None and tile.text else self.toolTip(), self)
             return True
         return super().event(event)
 
