@@ -62,9 +62,17 @@ def looks_at(w, qtbot, centre, zoom):
     return w.map.corners
 
 
-def test_the_mark_is_the_view(overview, sample, qtbot):
+def test_mark_mouse_keys_and_buttons(overview, sample, qtbot, monkeypatch):
     w = overview()
     w.open(sample)
+    the_mark_is_the_view(w, qtbot)
+    a_click_goes_there(w, qtbot)
+    dragging_goes_along_and_stays_on_the_slide(w, qtbot)
+    the_wheel_zooms_about_the_point_below_it_and_keys_move_the_view(w, qtbot)
+    magnification_buttons(w, qtbot, monkeypatch)
+
+
+def the_mark_is_the_view(w, qtbot):
     # 1 canvas px shows 1 / 0.8 µm, which are 2.5 level-0 px; napari's µm 300, 400 is the centre of pixel 600, 800.
     corners = looks_at(w, qtbot, (300.0, 400.0), 0.8)
     height, width = w.viewer.canvas.size
@@ -105,9 +113,7 @@ def test_the_view_of_a_rotated_slide_and_of_one_seen_in_3d(overview, sample, qtb
     assert w.map.corners is None, "the slide is seen edge-on"
 
 
-def test_a_click_goes_there(overview, sample, qtbot):
-    w = overview()
-    w.open(sample)
+def a_click_goes_there(w, qtbot):
     looks_at(w, qtbot, (500.0, 500.0), 4.0)
     for order in (1, -1):
         point = widget_point(w, 1500, 300)
@@ -120,9 +126,7 @@ def test_a_click_goes_there(overview, sample, qtbot):
         w.viewer.dims.transpose()
 
 
-def test_dragging_goes_along_and_stays_on_the_slide(overview, sample, qtbot):
-    w = overview()
-    w.open(sample)
+def dragging_goes_along_and_stays_on_the_slide(w, qtbot):
     seen = []
     w.camera.events.center.connect(lambda _: seen.append(middle(w)))
     qtbot.mousePress(w.map, Qt.MouseButton.LeftButton, pos=widget_point(w, 500, 500))
@@ -147,9 +151,7 @@ def _mouse_move(widget, point, button=Qt.MouseButton.LeftButton):
     )
 
 
-def test_the_wheel_zooms_about_the_point_below_it_and_keys_move_the_view(overview, sample, qtbot):
-    w = overview()
-    w.open(sample)
+def the_wheel_zooms_about_the_point_below_it_and_keys_move_the_view(w, qtbot):
     before = looks_at(w, qtbot, (500.0, 500.0), 1.0)
     point = widget_point(w, 1400, 700)
     at = np.array(w.map.to_slide(point.x(), point.y()))
@@ -181,9 +183,7 @@ def test_the_wheel_zooms_about_the_point_below_it_and_keys_move_the_view(overvie
     assert np.all(view_corners(w.viewer, w.dock.layer)[0] < 0)
 
 
-def test_magnification_buttons(overview, sample, qtbot, monkeypatch):
-    w = overview()
-    w.open(sample)
+def magnification_buttons(w, qtbot, monkeypatch):
     navigator = w.dock.navigator
     for power, button in navigator.magnification_buttons.items():
         before = middle(w)

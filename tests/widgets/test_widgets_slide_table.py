@@ -122,8 +122,8 @@ def many(window, package, qtbot):
         at = next(at for at, row in enumerate(table.slides.rows) if row.name == name)
         return table.model.place(at).siblingAtColumn(column)
 
-    def click(name, double=False):
-        index = cell(name, NAME)
+    def click(name, double=False, column=NAME):
+        index = cell(name, column)
         place = table.view.visualRect(index).center()
         port = table.view.viewport()
         qtbot.mouseClick(port, LEFT, pos=place)
@@ -180,7 +180,7 @@ def test_a_folder_from_listing_to_report(many, folder, qtbot, monkeypatch, rando
     assert "c.svs is no slide" in tips[2].data(Qt.ItemDataRole.ToolTipRole)
     assert str(folder) in tips[0].data(Qt.ItemDataRole.ToolTipRole)
 
-    # a click selects, a double-click opens, Enter too; the slide before is closed
+    # a click on the name selects, a double-click opens, Enter too; the slide before is closed
     many.click("a")
     assert view.selected_rows()[0].name == "a"
     qtbot.wait(50)
@@ -189,6 +189,11 @@ def test_a_folder_from_listing_to_report(many, folder, qtbot, monkeypatch, rando
     qtbot.waitUntil(lambda: slide_names(many.viewer) == ["a"], timeout=20_000)
     many.click("b")
     qtbot.keyClick(view, Qt.Key.Key_Return)
+    qtbot.waitUntil(lambda: slide_names(many.viewer) == ["b"], timeout=20_000)
+    # a click on the picture is enough
+    many.click("a", column=PICTURE)
+    qtbot.waitUntil(lambda: slide_names(many.viewer) == ["a"], timeout=20_000)
+    many.click("b", double=True)
     qtbot.waitUntil(lambda: slide_names(many.viewer) == ["b"], timeout=20_000)
     # both, where that is wanted; the first comes to the front again
     controls.more.close_before.trigger()

@@ -195,7 +195,7 @@ class SlideTableModel(QAbstractTableModel):
 
     def _tip(self, row: SlideRow, column: int) -> str:
         if column == PICTURE:
-            return self._pictures.problem(row.path) or str(row.path)
+            return self._pictures.problem(row.path) or f"Open {row.path}"
         if column == STATUS:
             return row.told or row.status
         if column in (NAME, PATIENT):

@@ -71,7 +71,7 @@ class Sentence(QStyledItemDelegate):
 
 
 class SlideView(QTableView):
-    """The table; a click selects, a double-click or Enter opens.
+    """The table; a click on a picture opens the slide, and so do a double-click and Enter; a click elsewhere selects.
 
     Signals
     -------
@@ -97,7 +97,8 @@ class SlideView(QTableView):
         self.setItemDelegateForColumn(STATUS, Sentence(self))
         self._look()
         self._size_columns()
-        self.doubleClicked.connect(lambda index: self.open_asked.emit(model.row(index)))
+        self.clicked.connect(lambda index: self._open(index, on_picture=True))
+        self.doubleClicked.connect(lambda index: self._open(index, on_picture=False))
         self.setContextMenuPolicy(Qt.ContextMenuPolicy.CustomContextMenu)
         self.customContextMenuRequested.connect(lambda at: self.menu().popup(self._corner(at)))
 
@@ -123,6 +124,11 @@ class SlideView(QTableView):
         """Open the slide that the keyboard is at."""
         index = self.currentIndex()
         if index.isValid():
+            self.open_asked.emit(self._table.row(index))
+
+    def _open(self, index: QModelIndex, *, on_picture: bool) -> None:
+        """Open what was clicked on; a double-click on a picture was a click on it before."""
+        if (index.column() == PICTURE) == on_picture:
             self.open_asked.emit(self._table.row(index))
 
     def most_uncertain_first(self) -> None:
