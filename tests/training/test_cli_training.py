@@ -98,7 +98,10 @@ def test_methods_tell_their_training(run):
 
 @pytest.mark.skipif(os.name == "nt", reason="SIGINT")
 def test_ctrl_c_says_how_to_go_on(manifest, tmp_path):
-    command = [sys.executable, "-c", "from napari_wsimil.cli import main; main()", "train", str(manifest), "--method", "abmil"]
+    # a shell that starts the tests in the background tells all of them to ignore Ctrl-C
+    heard = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
+    program = f"{heard}; from napari_wsimil.cli import main; main()"
+    command = [sys.executable, "-c", program, "train", str(manifest), "--method", "abmil"]
     command += ["--out", str(tmp_path / "out"), "--epochs", "5000", "--set", "patience=0", *SMALL]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     log = tmp_path / "out" / "events.jsonl"
