@@ -13,6 +13,7 @@ from napari_wsimil.widgets.hover import follow_cursor
 from napari_wsimil.widgets.layers import attention_look, layer_name, placed
 from napari_wsimil.widgets.overlays.aside import bring_back, put_aside
 from napari_wsimil.widgets.overlays.scaling import redraw
+from napari_wsimil.widgets.parts import remove
 from napari_wsimil.widgets.slide_layer import KEY, facts
 
 if TYPE_CHECKING:
@@ -122,10 +123,7 @@ class LiveHeatmap:
 
     def end(self) -> None:
         """Take the provisional layers away and show again what was hidden for them."""
-        with self._viewer.layers.batched_update():
-            for layer in self._layers.values():
-                if layer in self._viewer.layers:
-                    self._viewer.layers.remove(layer)
+        remove(self._viewer, self._layers.values())
         bring_back(self._hidden)
         if self._viewer.layers.selection.active is None and self._chosen in self._viewer.layers:
             self._viewer.layers.selection.active = self._chosen

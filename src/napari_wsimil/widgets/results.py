@@ -10,6 +10,7 @@ from napari_wsimil.widgets.boxes import keep_readable
 from napari_wsimil.widgets.hover import follow_cursor
 from napari_wsimil.widgets.layers import model_name, prediction_layers
 from napari_wsimil.widgets.overlays.aside import give_looks, keep_looks
+from napari_wsimil.widgets.parts import remove
 from napari_wsimil.widgets.session import session_of
 from napari_wsimil.widgets.slide_layer import facts
 from napari_wsimil.widgets.view_geometry import centre_on
@@ -42,9 +43,7 @@ def showing(viewer: Any, prediction: SlidePrediction, top: int) -> Iterator[None
         theirs = viewer.layers.selection.active if elsewhere else None  # what stays selected
         replaced = [layer for layer in viewer.layers if _replaced_by(prediction, facts(layer))]
         kept = keep_looks(replaced)
-        with viewer.layers.batched_update():
-            for layer in replaced:
-                viewer.layers.remove(layer)
+        remove(viewer, replaced)
         added: list[Any] = []
         for layer in prediction_layers(prediction, top):
             yield
