@@ -142,10 +142,16 @@ def scene_during(studio: Studio, out: Path) -> None:
     dock = studio.analysis
     studio.viewer.theme = "dark"
     studio.viewer.window.resize(*SIZES[0])
+    overlap = dock.options.overlap
+    overlap.setCurrentIndex(overlap.count() - 1)  # more patches: else all is over before the picture is taken
     dock.predict_button.click()
     studio.until(lambda: any(facts(layer).get("kind") == "provisional" for layer in studio.viewer.layers) or not dock.running)
     studio.until(lambda: dock.progress.bar.value() > 0.4 * max(1, dock.progress.bar.maximum()) or not dock.running)
     studio.shoot("during", out, sizes=SIZES[:1], themes=("dark",))
+    dock.cancel_button.click()
+    studio.until(lambda: not dock.running, "cancel")
+    overlap.setCurrentIndex(0)
+    dock.predict_button.click()
     studio.until(lambda: not dock.running, "prediction")
 
 

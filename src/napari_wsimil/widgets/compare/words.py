@@ -70,7 +70,8 @@ def figures_text(comparison: Comparison) -> str:
 def row_texts(row: Row) -> tuple[str, str, str, str]:
     """A line of the table as it is shown."""
     if not row.what.startswith("probability"):
-        return row.what[0].upper() + row.what[1:], *("" if value is None else f"{value:,.4g}" for value in row[1:])  # type: ignore[return-value]
+        what = row.what if row.what.startswith("µ") else row.what[0].upper() + row.what[1:]
+        return what, *("" if value is None else f"{value:,.4g}" for value in row[1:])  # type: ignore[return-value]
     first, second = ("not a class" if value is None else share(value) for value in (row.first, row.second))
     # + 0.0: of a difference that rounds to nothing the sign goes too
     points = "" if row.difference is None else f"{round(100 * row.difference, 1) + 0.0:+.1f}"
