@@ -32,7 +32,7 @@ help:
 	@echo "make bench-saving   measure what zooming and stored features save, and memory on a huge slide (writes docs/speed-predict-zoom.md)"
 	@echo "make bench-cohort   measure many slides on one and two workers, and kill them (about ten minutes; writes docs/results/cohort.md)"
 	@echo "make bench-training measure whether training waits for its loader (writes docs/results/training-loader.md)"
-	@echo "make bench-window   measure what keeps the window from answering during Predict (writes docs/speed-blocks.md)"
+	@echo "make bench-window   measure overlays beside plain napari, and what keeps the window from answering (writes docs/speed-window.md, -blocks.md)"
 	@echo "make screenshots    pictures of every dock in both themes and two sizes, into build/screenshots and docs/images"
 	@echo "make reproduce      train on real images and compare with the papers (hours without a GPU; writes docs/results; stops and goes on)"
 	@echo "make accuracy       measure the bundled model on generated slides it never saw"
@@ -77,6 +77,7 @@ bench-training: $(STAMP)
 	$(PY) benchmarks/training_loader.py --out docs/results/training-loader.md
 
 bench-window: $(STAMP)
+	$(SCREEN) $(PY) benchmarks/overlays.py --out docs/speed-window.md
 	$(SCREEN) $(PY) benchmarks/gui_blocks.py --out docs/speed-blocks.md
 
 screenshots: $(STAMP)
