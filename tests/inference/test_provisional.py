@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import time
+
 import numpy as np
 import pytest
 import torch
 
 from napari_wsimil.bags import BatchSize, FeatureBag, Focus, SlideBag
+from napari_wsimil.encoders import Encoder
 from napari_wsimil.inference import predict
 from napari_wsimil.inference.provisional import Preview
 from napari_wsimil.mil import METHODS
@@ -66,14 +69,28 @@ def test_not_twice_of_the_same_and_not_too_often(slide, random_model):
             assert rare.due(0.5) is None
 
 
-def test_a_prediction_reports_them_and_ends_as_without(tiny_slide, random_model):
-    seen = []
+def test_a_prediction_reports_them_and_ends_as_without(tiny_slide, random_model, monkeypatch):
+    """Encoding waits for the heatmap of what is there: on a quick machine all would be over before the second."""
+    seen, begun = [], 0
+    encode = Encoder.begin
+
+    def heatmaps():
+        return [progress.provisional for progress in seen if progress.provisional is not None]
+
+    def begin(self, patches):
+        nonlocal begun
+        until = time.monotonic() + 10
+        while len(heatmaps()) < begun - 2 and time.monotonic() < until:
+            time.sleep(0.01)
+        begun += 1
+        return encode(self, patches)
+
     plain = predict(tiny_slide, random_model, device="cpu", precision="fp32")
+    monkeypatch.setattr(Encoder, "begin", begin)
     live = predict(
         tiny_slide, random_model, device="cpu", precision="fp32", batch_size=1, provisional=0.0, on_progress=seen.append
     )
-    shown = [progress.provisional for progress in seen if progress.provisional is not None]
-    counts = [int(np.isfinite(part.attention.values).sum()) for part in shown]
+    counts = [int(np.isfinite(part.attention.values).sum()) for part in heatmaps()]
     assert counts == sorted(counts)
     assert 0 < counts[0] < counts[-1] <= 12
     assert live.probabilities == pytest.approx(plain.probabilities, abs=1e-5)

@@ -31,7 +31,7 @@ from napari_wsimil.training.evaluation import results
 from napari_wsimil.training.runs import run
 
 SETTINGS = {
-    "epochs": 12,
+    "epochs": 16,
     "learning_rate": 3e-3,
     "optimiser": "lookahead-radam",
     "accumulate": 2,
@@ -43,6 +43,7 @@ SETTINGS = {
 }
 PARAMETERS = {"hidden": 16, "attention": 8, "dropout": 0.25}
 EARLY_KILLS, RANDOM_KILLS = 2, 7
+FURTHEST = 4
 
 
 def make_data(folder: Path) -> Path:
@@ -110,7 +111,10 @@ MOMENTS = {
 
 
 def attempt(manifest: Path, out: Path, steps: Path, moment: str = "", lines: int | None = None, seconds: float = 0.0) -> bool:
-    """Train in a process of its own, killed at a moment, or `seconds` after so many steps: whether it came to its end."""
+    """Train in a process of its own, killed at a moment, or `seconds` after so many steps: whether it came to its end.
+
+    It is killed `FURTHEST` steps later at the latest: on a quick machine all would be over before the last of the kills.
+    """
     begun = count(steps)
     child = os.fork()
     if child == 0:
@@ -122,9 +126,13 @@ def attempt(manifest: Path, out: Path, steps: Path, moment: str = "", lines: int
         train(manifest, out)
         os._exit(0)
     if lines is not None:
-        while count(steps) < begun + lines:
-            time.sleep(0.004)
-        time.sleep(seconds)
+        until = math.inf
+        while time.perf_counter() < until and count(steps) < begun + lines + FURTHEST:
+            if os.waitpid(child, os.WNOHANG)[0]:
+                raise RuntimeError(f"the training ended before it was killed, {count(steps) - begun} steps after it began")
+            if until == math.inf and count(steps) >= begun + lines:
+                until = time.perf_counter() + seconds
+            time.sleep(0.002)
         os.kill(child, signal.SIGKILL)
     return os.waitpid(child, 0)[1] == 0
 
