@@ -11,10 +11,8 @@ from napari.utils.notifications import Notification, notification_manager
 from qtpy.QtCore import QSize, Qt, QTimer, Signal  # type: ignore[attr-defined]
 from qtpy.QtGui import QKeySequence, QShortcut  # type: ignore[attr-defined]
 from qtpy.QtWidgets import (
-    QFrame,
     QHBoxLayout,
     QPushButton,
-    QScrollArea,
     QSpinBox,
     QVBoxLayout,
     QWidget,
@@ -32,7 +30,18 @@ from napari_wsimil.widgets.live import LIVE_SECONDS, LiveHeatmap
 from napari_wsimil.widgets.looking import Looking
 from napari_wsimil.widgets.model_chooser import ModelChooser
 from napari_wsimil.widgets.overlays.panel import OverlayPanel
-from napari_wsimil.widgets.parts import WIDEST_OPTION, Column, Fold, colour_as_error, follow, form, heading, say, text_label
+from napari_wsimil.widgets.parts import (
+    WIDEST_OPTION,
+    Column,
+    Fold,
+    colour_as_error,
+    follow,
+    form,
+    heading,
+    say,
+    scrolled,
+    text_label,
+)
 from napari_wsimil.widgets.progress_area import ProgressArea
 from napari_wsimil.widgets.recipes import PREDICTION_SUFFIX, exporting, note_file, predicting
 from napari_wsimil.widgets.result_panel import ResultPanel
@@ -217,14 +226,9 @@ class SlideAnalysis(QWidget):
         self.result.buttons.addWidget(self.copy_button)
         self.setTabOrder(self.result.export_button, self.copy_button)
         column.addStretch(1)
-        area = QScrollArea()
-        area.setWidgetResizable(True)
-        area.setFrameShape(QFrame.Shape.NoFrame)
-        area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        area.setWidget(inside)
         whole = QVBoxLayout(self)
         whole.setContentsMargins(0, 0, 0, 0)
-        whole.addWidget(area)
+        whole.addWidget(scrolled(inside))
         self.setMinimumWidth(NARROWEST)
 
     def _options(self) -> Fold:

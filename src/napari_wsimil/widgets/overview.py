@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from qtpy.QtCore import QSize, Qt
-from qtpy.QtWidgets import QFrame, QPushButton, QScrollArea, QSizePolicy, QVBoxLayout, QWidget
+from qtpy.QtCore import QSize
+from qtpy.QtWidgets import QPushButton, QSizePolicy, QVBoxLayout, QWidget
 
 from napari_wsimil.widgets.docks import settle
 from napari_wsimil.widgets.navigator import Navigator
-from napari_wsimil.widgets.parts import colour_as_error, follow, text_label
+from napari_wsimil.widgets.parts import colour_as_error, follow, scrolled, text_label
 from napari_wsimil.widgets.session import session_of
 from napari_wsimil.widgets.slide_chooser import ask_for_slide
 from napari_wsimil.widgets.slide_panel import SlidePanel
@@ -52,14 +52,9 @@ class SlideOverview(QWidget):
         empty.addWidget(text_label(NO_SLIDE))
         empty.addWidget(self.open_button)
         empty.addStretch(1)
-        area = QScrollArea()
-        area.setWidgetResizable(True)
-        area.setFrameShape(QFrame.Shape.NoFrame)
-        area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        area.setWidget(self.panel)
         filled = QVBoxLayout(self.filled)
         filled.addWidget(self.navigator)
-        filled.addWidget(area, 1)
+        filled.addWidget(scrolled(self.panel), 1)
         whole = QVBoxLayout(self)
         whole.setContentsMargins(0, 0, 0, 0)
         whole.addWidget(self.empty)

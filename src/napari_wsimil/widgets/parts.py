@@ -9,9 +9,11 @@ from qtpy.QtCore import QEvent, QSize, Qt
 from qtpy.QtWidgets import (
     QComboBox,
     QFormLayout,
+    QFrame,
     QLabel,
     QLayout,
     QPushButton,
+    QScrollArea,
     QSizePolicy,
     QStyle,
     QStyleOptionComboBox,
@@ -126,6 +128,16 @@ class Column(QWidget):
 
     def _keep_height(self) -> None:
         self.setMinimumHeight(max(0, self.column.minimumHeightForWidth(self.width())))  # -1 where all in it is hidden
+
+
+def scrolled(inside: QWidget) -> QScrollArea:
+    """A widget that scrolls up and down where its dock is too low for it."""
+    area = QScrollArea()
+    area.setWidgetResizable(True)
+    area.setFrameShape(QFrame.Shape.NoFrame)
+    area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+    area.setWidget(inside)
+    return area
 
 
 def heading(text: str) -> QLabel:

@@ -9,12 +9,10 @@ from qtpy.QtCore import QEvent, QSize, Qt, QTimer
 from qtpy.QtWidgets import (
     QButtonGroup,
     QFileDialog,
-    QFrame,
     QHBoxLayout,
     QLabel,
     QPushButton,
     QRadioButton,
-    QScrollArea,
     QSlider,
     QVBoxLayout,
     QWidget,
@@ -27,7 +25,7 @@ from napari_wsimil.widgets.compare.figures import Figures
 from napari_wsimil.widgets.compare.recipe import comparing
 from napari_wsimil.widgets.compare.views import OnTheSlide
 from napari_wsimil.widgets.docks import settle
-from napari_wsimil.widgets.parts import Column, colour_as_error, follow, heading, say, text_label
+from napari_wsimil.widgets.parts import Column, colour_as_error, follow, heading, say, scrolled, text_label
 from napari_wsimil.widgets.recipes import PREDICTION_SUFFIX, note_file
 from napari_wsimil.widgets.session import session_of
 
@@ -251,14 +249,9 @@ class ComparePredictions(QWidget):
         for part in (self.choices, self.add_button, self.hint, self.message, self.compared):
             inside.column.addWidget(part)
         inside.column.addStretch(1)
-        area = QScrollArea()
-        area.setWidgetResizable(True)
-        area.setFrameShape(QFrame.Shape.NoFrame)
-        area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        area.setWidget(inside)
         whole = QVBoxLayout(self)
         whole.setContentsMargins(0, 0, 0, 0)
-        whole.addWidget(area)
+        whole.addWidget(scrolled(inside))
         self.setMinimumWidth(NARROWEST)
         controls = [*self.choices.controls, self.add_button, *self.views.values(), self.figures.table]
         controls.insert(controls.index(self.views["blend"]) + 1, self.slider)
