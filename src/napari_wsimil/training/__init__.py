@@ -1,1 +1,1 @@
-"""Training: for now the bundled encoder and the bundled model, from generated slides, by one command."""
+"""Training: from a manifest, or corrections of a finished model, to a model package."""

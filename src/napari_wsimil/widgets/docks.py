@@ -20,6 +20,7 @@ AREAS: dict[str, Qt.DockWidgetArea] = {
     "Slide overview": Qt.DockWidgetArea.RightDockWidgetArea,
     "Compare": Qt.DockWidgetArea.RightDockWidgetArea,
     "Annotate": Qt.DockWidgetArea.RightDockWidgetArea,
+    "Training": Qt.DockWidgetArea.RightDockWidgetArea,
     "Regions": Qt.DockWidgetArea.BottomDockWidgetArea,
     "Zoom inspector": Qt.DockWidgetArea.BottomDockWidgetArea,
     "Slides": Qt.DockWidgetArea.BottomDockWidgetArea,

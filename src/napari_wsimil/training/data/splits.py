@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from napari_wsimil.errors import TrainingError
-from napari_wsimil.training.extras import from_train_extra
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -203,8 +202,8 @@ def _fraction(share: float, most: int) -> tuple[int, int]:
 
 def _tries(manifest: Manifest, cases: Sequence[Case], parts: int, seed: int) -> Iterator[NDArray[np.int64]]:
     """(n,) part of each case, dealt out by patients and classes in several ways."""
-    with from_train_extra():
-        from sklearn.model_selection import StratifiedGroupKFold
+    from sklearn.model_selection import StratifiedGroupKFold
+
     labels = np.array([manifest.target(case) for case in cases])
     patients = np.array([case.patient for case in cases])
     for number in range(TRIES):

@@ -9,8 +9,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from napari_wsimil.training.extras import from_train_extra
-
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -81,8 +79,7 @@ def figures(targets: NDArray[np.int64], table: NDArray[np.float64], positive: in
 
 def by_class(targets: NDArray[np.int64], predicted: NDArray[np.int64], classes: int) -> dict[str, NDArray[np.float64]]:
     """(C,) precision, recall, f1 and cases of each class; NaN where nothing was predicted so, or is so."""
-    with from_train_extra():
-        from sklearn.metrics import precision_recall_fscore_support
+    from sklearn.metrics import precision_recall_fscore_support
 
     columns = precision_recall_fscore_support(targets, predicted, labels=range(classes), zero_division=np.nan)
     return dict(zip(("precision", "recall", "f1", "cases"), map(np.asarray, columns), strict=True))
@@ -90,16 +87,14 @@ def by_class(targets: NDArray[np.int64], predicted: NDArray[np.int64], classes: 
 
 def roc_auc(truth: NDArray[np.float64], table: NDArray[np.float64], positive: int | None) -> float:
     """Area under the ROC curve of the positive class, or the mean over the classes, each against the rest; (n, C) both."""
-    with from_train_extra():
-        from sklearn.metrics import roc_auc_score
+    from sklearn.metrics import roc_auc_score
 
     return _over_classes(roc_auc_score, truth, table, positive)
 
 
 def average_precision(truth: NDArray[np.float64], table: NDArray[np.float64], positive: int | None) -> float:
     """Average precision of the positive class, or the mean over the classes, each against the rest; (n, C) both."""
-    with from_train_extra():
-        from sklearn.metrics import average_precision_score
+    from sklearn.metrics import average_precision_score
 
     return _over_classes(average_precision_score, truth, table, positive)
 
@@ -113,8 +108,7 @@ def _over_classes(measure: object, truth: NDArray[np.float64], table: NDArray[np
 
 
 def _kappa(targets: NDArray[np.int64], predicted: NDArray[np.int64]) -> float:
-    with from_train_extra():
-        from sklearn.metrics import cohen_kappa_score
+    from sklearn.metrics import cohen_kappa_score
 
     if len(np.union1d(targets, predicted)) == 1:
         return np.nan

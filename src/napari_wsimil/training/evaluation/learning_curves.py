@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from napari_wsimil.training.evaluation.plots import QUIET, curve_look, quiet_axes, whole_numbers
-from napari_wsimil.training.extras import from_train_extra
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -26,8 +25,7 @@ _LEFT_OUT = ("loss", "auc+f1")
 
 def learning_curves(events: Iterable[Event]) -> Figure | None:
     """Losses beside the figures of the validation slides, a row for each stage; None where no epoch has ended."""
-    with from_train_extra():
-        from matplotlib.figure import Figure
+    from matplotlib.figure import Figure
 
     stages: dict[str, list[Event]] = {}
     for event in events:

@@ -10,7 +10,6 @@ from napari_wsimil.errors import TrainingError
 from napari_wsimil.training.evaluation.bootstrap import LEVEL, resample_counts, with_interval
 from napari_wsimil.training.evaluation.figures import average_precision, by_class, figures, roc_auc, why_undefined
 from napari_wsimil.training.evaluation.resampled import curve_areas, resampled_figures
-from napari_wsimil.training.extras import from_train_extra
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -52,8 +51,7 @@ def measure(
     TrainingError
         There is no slide, an answer is not a probability, or a patient is missing.
     """
-    with from_train_extra():
-        from sklearn.metrics import confusion_matrix
+    from sklearn.metrics import confusion_matrix
 
     _check(scores, patients)
     chosen = positive_number(scores.classes, positive)

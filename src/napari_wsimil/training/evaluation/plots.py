@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from napari_wsimil.training.evaluation.calibration import PREDICTED
-from napari_wsimil.training.extras import from_train_extra
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -37,8 +36,7 @@ _FEW = 8
 
 def roc(scores: Scores, metrics: Mapping[str, Any]) -> Figure:
     """ROC curve of the positive class, or of each class against the rest, with what `measure` found for `scores`."""
-    with from_train_extra():
-        from sklearn.metrics import roc_curve
+    from sklearn.metrics import roc_curve
 
     figure, (axes,) = _new("ROC curve", _caption(metrics, "roc_auc", "AUC"))
     axes.plot([0, 1], [0, 1], color=QUIET, linewidth=1, linestyle=":", label="by chance")
@@ -52,8 +50,7 @@ def roc(scores: Scores, metrics: Mapping[str, Any]) -> Figure:
 
 def precision_recall(scores: Scores, metrics: Mapping[str, Any]) -> Figure:
     """Precision-recall curve of the positive class, or of each class against the rest."""
-    with from_train_extra():
-        from sklearn.metrics import precision_recall_curve
+    from sklearn.metrics import precision_recall_curve
 
     figure, (axes,) = _new("Precision and recall", _caption(metrics, "average_precision", "Average precision"))
     for rank, (number, about) in enumerate(_shown(metrics)):
@@ -171,8 +168,7 @@ def _new(
     title: str, caption: str, *, rows: int = 1, width: float = SIDE, height: float | None = None
 ) -> tuple[Figure, list[Axes]]:
     """A figure with heading and caption, and its axes from top to bottom."""
-    with from_train_extra():
-        from matplotlib.figure import Figure
+    from matplotlib.figure import Figure
 
     figure = Figure(figsize=(width, height or width + 0.5), layout="constrained")
     axes = figure.subplots(rows, 1, squeeze=False, gridspec_kw={"height_ratios": [3, 1][:rows]})
@@ -184,8 +180,7 @@ def _new(
 
 def whole_numbers(axis: Axis, most: int = 9) -> None:
     """At most so many ticks, at whole numbers only."""
-    with from_train_extra():
-        from matplotlib.ticker import MaxNLocator
+    from matplotlib.ticker import MaxNLocator
 
     axis.set_major_locator(MaxNLocator(most, integer=True))
 

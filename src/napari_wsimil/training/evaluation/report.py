@@ -14,7 +14,6 @@ from napari_wsimil import __version__
 from napari_wsimil.errors import TrainingError
 from napari_wsimil.files import written_whole
 from napari_wsimil.training.evaluation.figures import TITLES
-from napari_wsimil.training.extras import from_train_extra
 from napari_wsimil.training.runs.run_folder import MANIFEST, METRICS, MODEL, PLOTS, PREDICTIONS, REPORT, SETTINGS
 
 if TYPE_CHECKING:
@@ -46,8 +45,7 @@ def write_report(folder: Path) -> Path:
     TrainingError
         There is no evaluation in the folder, a file of it is damaged, or the page can't be written.
     """
-    with from_train_extra():
-        from jinja2 import Environment, StrictUndefined, TemplateError
+    from jinja2 import Environment, StrictUndefined, TemplateError
 
     page = Environment(autoescape=True, undefined=StrictUndefined).from_string(TEMPLATE.read_text(encoding="utf-8"))
     try:

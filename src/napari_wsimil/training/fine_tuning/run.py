@@ -12,7 +12,6 @@ import numpy as np
 from napari_wsimil.packages import Model, load_model
 from napari_wsimil.training.bag_sets import KeptBags
 from napari_wsimil.training.bag_sets.annotated import AnnotatedBags
-from napari_wsimil.training.extras import require_train_extra
 from napari_wsimil.training.fine_tuning.freezing import changed_count, tunable
 from napari_wsimil.training.fine_tuning.plan import FineTuningPlan
 from napari_wsimil.training.fine_tuning.recipe import FineTuning
@@ -92,7 +91,6 @@ def fine_tune(
 
 def fine_tune_steps(plan: FineTuningPlan, *, resume: bool = False) -> Generator[Event, None, TrainingRun]:
     """Like `fine_tune`, as a generator of events that returns the run; closing it stops, and `resume` goes on from there."""
-    require_train_extra()
     study, lesson = make_lesson(plan)
 
     def learn(_: Study, train: BagSet, judged: BagSet, log: EventLog) -> Generator[Event, None, StagedResult]:

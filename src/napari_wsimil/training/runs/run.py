@@ -16,7 +16,6 @@ from napari_wsimil.training.evaluation.metrics import measure
 from napari_wsimil.training.evaluation.outputs import write_evaluation
 from napari_wsimil.training.evaluation.report import write_report
 from napari_wsimil.training.evaluation.results import scored
-from napari_wsimil.training.extras import require_train_extra
 from napari_wsimil.training.runs.cross_validation import cross_validate
 from napari_wsimil.training.runs.plan import TrainingPlan
 from napari_wsimil.training.runs.sources import prepare, source_of
@@ -95,7 +94,6 @@ def train(
 
 def train_steps(plan: TrainingPlan, *, resume: bool = False) -> Generator[Event, None, TrainingRun]:
     """Like `train`, as a generator of events that returns the run; closing it stops, and `resume` goes on from there."""
-    require_train_extra()
     manifest = _manifest(plan)
     if plan.folds is not None:
         return (yield from cross_validate(plan, manifest, resume=resume))
@@ -153,7 +151,6 @@ def evaluate_steps(
     device: str = "auto",
 ) -> Generator[Event, None, Mapping[str, Any]]:
     """Like `evaluate`, as a generator of events that returns what `metrics.json` says."""
-    require_train_extra()
     folder, chosen = Path(out).expanduser(), choose_device(device)
     loaded = load_model(model) if isinstance(model, str | Path) else model
     read = read_manifest(manifest, classes=loaded.classes, features=_paths(features) or None)
