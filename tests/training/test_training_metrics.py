@@ -1,6 +1,5 @@
 """Figures against values worked out by hand, and what is said where there is nothing to work out."""
 
-import builtins
 import json
 
 import numpy as np
@@ -191,19 +190,6 @@ def test_what_can_not_be_measured_is_one_sentence():
         measure(table([0, 1], [0.5, np.nan]))
     with pytest.raises(TrainingError, match="2 slides were measured but 1 patients"):
         measure(table([0, 1], [0.5, 0.5]), patients=["p"])
-
-
-def test_without_scikit_learn_a_sentence_says_how_to_get_it(monkeypatch):
-    real = builtins.__import__
-
-    def without(name, *rest, **more):
-        if name.startswith("sklearn"):
-            raise ModuleNotFoundError("No module named 'sklearn'", name="sklearn")
-        return real(name, *rest, **more)
-
-    monkeypatch.setattr(builtins, "__import__", without)
-    with pytest.raises(TrainingError, match=r"need sklearn, which is not installed: pip install 'napari-wsimil\[train\]'"):
-        measure(SMALL)
 
 
 @pytest.mark.parametrize(

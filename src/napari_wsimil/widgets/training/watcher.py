@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import QObject, Signal  # type: ignore[attr-defined]
-from qtpy.QtWidgets import QWidget
+
+if TYPE_CHECKING:
+    from qtpy.QtWidgets import QWidget
 
 
 class RunWatcher(QObject):
