@@ -33,6 +33,14 @@ def real_data(name: str) -> Path:
     return path
 
 
+@pytest.fixture(autouse=True)
+def own_folders(tmp_path_factory, monkeypatch):
+    """The user's list of runs and library of models, in folders of the test."""
+    folder = tmp_path_factory.mktemp("user")
+    monkeypatch.setenv("NAPARI_WSIMIL_STATE", str(folder / "state"))
+    monkeypatch.setenv("NAPARI_WSIMIL_LIBRARY", str(folder / "models"))
+
+
 @pytest.fixture(name="real_data")
 def _real_data():
     return real_data
