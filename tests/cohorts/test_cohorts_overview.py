@@ -5,10 +5,13 @@ from __future__ import annotations
 import csv
 import json
 import math
+from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
 import napari_wsimil as ws
+from napari_wsimil.cli.slides import slides
 from napari_wsimil.cohorts import save_labels
 from napari_wsimil.cohorts.overview import SlideRow, as_text, matches, natural, sorted_rows, usual_results
 from napari_wsimil.cohorts.records import uncertainty
@@ -222,3 +225,41 @@ def test_a_slide_that_is_not_there_is_told(run, tmp_path):
     assert "not predicted" in out
     assert err == f"napari-wsimil: {tmp_path / 'gone.svs'} is not there; check the name and the folder.\n"
     assert ws.slide_table([]) == []
+
+
+def slide_row(name, *, label=None, share=0.9, disagreement=None, status="done"):
+    shares = {"normal": 1 - share, "tumour": share} if status == "done" else {}
+    said = "tumour" if share >= 0.5 else "normal"
+    return ws.SlideRow(
+        name,
+        Path(name),
+        label=label,
+        status=status,
+        predicted_class=said if shares else None,
+        probabilities=shares,
+        disagreement=disagreement,
+    )
+
+
+def test_the_least_certain_slides_without_a_label_are_to_be_labelled_next():
+    rows = [
+        slide_row("sure", share=0.99),
+        slide_row("right", label="tumour"),
+        slide_row("wrong", label="normal", share=0.8),
+        slide_row("very wrong", label="normal", share=0.97),
+        slide_row("not done", status="not predicted"),
+        slide_row("unsure", share=0.45),
+        slide_row("apart", share=0.99, disagreement=0.7),
+    ]
+    assert [one.name for one in ws.label_next(rows)] == ["unsure", "apart", "sure", "very wrong", "wrong"]
+    assert sorted_rows(rows, "disagreement")[0].name == "apart"
+    assert ws.label_next([]) == []
+
+
+def test_the_command_lists_what_to_label_next(study):
+    folder, _, _ = study
+    result = CliRunner().invoke(slides, [str(folder), "--label-next", "--json"])
+    told = json.loads(result.stdout)
+    assert sorted(one["name"] for one in told) == ["s-1", "s-2"]
+    assert told[0]["uncertainty"] >= told[1]["uncertainty"]
+    assert CliRunner().invoke(slides, [str(folder), "--label-next", "--sort", "name"]).exit_code == 2

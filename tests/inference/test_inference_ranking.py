@@ -94,6 +94,7 @@ def test_classes_and_magnifications_are_rankings_of_their_own():
         "Attention for normal",
         "Anchors",
         "Zoomed into at 2 µm/px",
+        "Uncertainty",
     ]
     first = {one.label: ws.rank_patches(whole, one)[0] for one in offered}
     assert ws.rank_patches(whole)[0] == first["Attention at 0.5 µm/px"]
@@ -110,7 +111,8 @@ def test_classes_and_magnifications_are_rankings_of_their_own():
 def test_one_column_of_probabilities_is_that_of_the_positive_class():
     table = PatchScores(grid(2, 1), SIDE, np.array([0.1, 0.6], np.float32))
     one = SlidePrediction({"a": 0.2, "b": 0.8}, {}, instances={0.5: table})
-    assert [(ranking.label, ranking.class_name) for ranking in ws.rankings(one)] == [("B probability", "b")]
+    offered = [(ranking.label, ranking.class_name) for ranking in ws.rankings(one)]
+    assert offered == [("B probability", "b"), ("Uncertainty", None)]
     assert ws.rank_patches(one)[0].score == pytest.approx(0.6)
 
 

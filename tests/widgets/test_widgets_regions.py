@@ -148,7 +148,7 @@ def every_picture_leads_to_its_box(gallery):
                 assert away <= one.patch.size_level0 / 2
                 assert session_of(gallery.viewer).patch == one.patch
     assert offered == ws.rankings(gallery.prediction)
-    assert gallery.layer("top").name.startswith("Top regions · zoomed into")
+    assert gallery.layer("top").name.startswith("Top regions · uncertainty")
     assert sum(facts(layer).get("kind") == "top" for layer in gallery.viewer.layers) == 1, "one layer for all rankings"
 
 

@@ -261,6 +261,21 @@ def test_a_folder_from_listing_to_report(many, folder, qtbot, monkeypatch, rando
     qtbot.keyClick(view, Qt.Key.Key_C, Qt.KeyboardModifier.ControlModifier)
     assert [line.split("\t")[0] for line in QApplication.clipboard().text().splitlines()] == ["name", "b"]
 
+    # what to label next: the slide, and the patches on it, that the model is least sure of; each slide once
+    proposed = []
+    for _ in range(3):
+        many.press(controls.next_button)
+        proposed.append(table.progress.label.text().removeprefix("Label ").partition(":")[0])
+        shown = {"c": {"a", "c"}}.get(proposed[-1], {proposed[-1]})  # c is a copy of a by now, the same slide to the window
+        qtbot.waitUntil(lambda shown=shown: table._session.slide_layer.name in shown, timeout=20_000)
+        assert [row.name for row in view.selected_rows()] == proposed[-1:]
+        qtbot.waitUntil(lambda: "Top regions · uncertainty" in {layer.name.partition(" – ")[0] for layer in many.viewer.layers})
+    assert sorted(proposed) == ["a", "b", "c"]
+    unsure = {row.name: row.uncertainty for row in table.slides.rows}
+    assert [unsure[name] for name in proposed] == sorted(unsure.values(), reverse=True)
+    many.press(controls.next_button)
+    assert "has been proposed" in table.progress.label.text()
+
     # another folder for results knows nothing; the first knows all
     with qtbot.waitSignal(table.listed):
         table.choose_results(folder.parent / "other")

@@ -17,14 +17,16 @@ if TYPE_CHECKING:
     from napari_wsimil.inference import SlidePrediction
     from napari_wsimil.inference.ranking import RankedPatch, Ranking
 
-KINDS = ("attention", "instances", "class attention", "anchors", "zoom")
+KINDS = ("attention", "instances", "class attention", "anchors", "zoom", "uncertainty", "disagreement")
 COLUMNS = ("rank", "score", "x", "y", "mpp")
 
 
 @click.command()
 @click.argument("prediction", type=file_path)
 @click.option(
-    "--by", type=click.Choice(KINDS), help="Instances: the probability of a class in each patch.  [default: attention]"
+    "--by",
+    type=click.Choice(KINDS),
+    help="Instances: the probability of a class in each patch.  [default: attention]",
 )
 @click.option("--class", "class_name", help="Of which class.  [default: the positive one]")
 @click.option("--mpp", type=click.FloatRange(0, min_open=True), help="µm per pixel of the patches.  [default: the finest]")

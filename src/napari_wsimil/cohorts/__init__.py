@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from napari_wsimil.cohorts.events import CohortEvent
     from napari_wsimil.cohorts.jobs import extract_cohort, predict_cohort
     from napari_wsimil.cohorts.labels import save_labels
-    from napari_wsimil.cohorts.overview import SlideRow, slide_table
+    from napari_wsimil.cohorts.overview import SlideRow, label_next, slide_table
     from napari_wsimil.cohorts.records import Record
     from napari_wsimil.cohorts.result import CohortResult
     from napari_wsimil.cohorts.slides import CohortSlide, find_slides
@@ -22,6 +22,7 @@ _HOMES = {
     "SlideRow": "overview",
     "extract_cohort": "jobs",
     "find_slides": "slides",
+    "label_next": "overview",
     "predict_cohort": "jobs",
     "save_labels": "labels",
     "slide_table": "overview",
@@ -35,6 +36,7 @@ __all__ = [
     "SlideRow",
     "extract_cohort",
     "find_slides",
+    "label_next",
     "predict_cohort",
     "save_labels",
     "slide_table",

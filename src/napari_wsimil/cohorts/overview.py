@@ -41,6 +41,8 @@ class SlideRow:
         More of the status: why it failed, or how far it is.
     predicted_class, probabilities
         Of a slide that is done.
+    disagreement
+        How far teacher and student are apart on it, 0 to 1; None for models without such two.
     prediction
         Its saved prediction.
     """
@@ -55,6 +57,7 @@ class SlideRow:
     predicted_class: str | None = None
     probabilities: Mapping[str, float] = field(default_factory=dict)
     prediction: Path | None = None
+    disagreement: float | None = None
 
     @property
     def slide(self) -> CohortSlide:
@@ -89,6 +92,7 @@ class SlideRow:
             told=record.error,
             predicted_class=record.predicted_class,
             probabilities=dict(record.probabilities),
+            disagreement=record.disagreement,
             prediction=files[0] if files else None,
         )
 
@@ -104,6 +108,7 @@ class SlideRow:
             "predicted": self.predicted_class,
             "confidence": self.confidence,
             "uncertainty": self.uncertainty,
+            "disagreement": self.disagreement,
             "agrees": self.agrees,
             "probabilities": dict(self.probabilities),
             "prediction": None if self.prediction is None else str(self.prediction),
@@ -179,6 +184,7 @@ def _row(slide: CohortSlide, folder: CohortFolder, request: Request | None) -> S
 def _saved_alone(row: SlideRow, folder: Path) -> SlideRow:
     """The slide with a prediction that was saved there by itself, outside a run over many."""
     from napari_wsimil.inference import load_prediction
+    from napari_wsimil.inference.uncertainty import slide_disagreement
 
     path = folder / f"{row.name}{PREDICTION_SUFFIX}"
     if not path.is_file():
@@ -189,8 +195,14 @@ def _saved_alone(row: SlideRow, folder: Path) -> SlideRow:
         return replace(row, status="failed", told=str(error))
     if prediction.provenance.get("slide", {}).get("path") != printable(str(row.path)):
         return row  # of another slide of that name
-    found = dict(prediction.probabilities)
-    return replace(row, status="done", predicted_class=prediction.predicted_class, probabilities=found, prediction=path)
+    return replace(
+        row,
+        status="done",
+        predicted_class=prediction.predicted_class,
+        probabilities=dict(prediction.probabilities),
+        prediction=path,
+        disagreement=slide_disagreement(prediction),
+    )
 
 
 _STATUSES = ("failed", "running", "waiting", "not predicted", "done")
@@ -203,6 +215,7 @@ SORTS: dict[str, tuple[Callable[[SlideRow], Any], bool]] = {
     "predicted": (lambda row: row.predicted_class and natural(row.predicted_class), False),
     "confidence": (lambda row: row.confidence, False),
     "uncertainty": (lambda row: row.uncertainty, True),
+    "disagreement": (lambda row: row.disagreement, True),
     "agrees": (lambda row: row.agrees, False),
 }
 """By what slides can be sorted -> its value, and whether the largest comes first."""
@@ -220,7 +233,7 @@ def sorted_rows(rows: Iterable[SlideRow], by: str, *, backwards: bool = False) -
     Parameters
     ----------
     by
-        One of `SORTS`: uncertainty falls, all else rises.
+        One of `SORTS`: uncertainty and disagreement fall, all else rises.
     backwards
         The other way round.
     """
@@ -228,6 +241,20 @@ def sorted_rows(rows: Iterable[SlideRow], by: str, *, backwards: bool = False) -
     valued = [(value(row), row) for row in rows]
     known = sorted((pair for pair in valued if pair[0] is not None), key=lambda pair: pair[0], reverse=falls != backwards)
     return [row for _, row in known] + [row for found, row in valued if found is None]
+
+
+def label_next(rows: Iterable[SlideRow]) -> list[SlideRow]:
+    """Slides that a person should label next, the most useful first: predicted, without a label, and the model is not sure.
+
+    How unsure it is, is the larger of the entropy of its probabilities and the disagreement of teacher and student. Slides
+    whose label the prediction does not agree with come after those, the most certain mistake first.
+    """
+    done = [row for row in rows if row.status == "done" and row.uncertainty is not None]
+    open_ones = [row for row in done if row.label is None]
+    mistaken = [row for row in done if row.agrees is False]
+    open_ones.sort(key=lambda row: -max(row.uncertainty or 0.0, row.disagreement or 0.0))
+    mistaken.sort(key=lambda row: row.uncertainty or 0.0)
+    return open_ones + mistaken
 
 
 def natural(text: str) -> tuple[tuple[int, int, str], ...]:

@@ -41,6 +41,8 @@ class Record(BaseModel):
         mpp -> patches, and how many of them the last attempt had to encode (None: not told).
     predicted_class, probabilities, calibration
         Of a prediction; empty for an extraction.
+    disagreement
+        How far a teacher and its student are apart (`slide_disagreement`), where the model has such two.
     files
         What was written, relative to the folder of the cohort where it lies in that.
     mpp_level0
@@ -65,6 +67,7 @@ class Record(BaseModel):
     predicted_class: str | None = None
     probabilities: dict[str, float] = Field(default_factory=dict)
     calibration: dict[str, Any] | None = None
+    disagreement: float | None = None
     mpp_level0: tuple[float, float] | None = None
     files: tuple[str, ...] = ()
     notices: tuple[str, ...] = ()

@@ -135,6 +135,7 @@ def _predicted(job: Job, folder: CohortFolder, watch: Watch | None, stop: Stop |
     from napari_wsimil.bags import FeatureStore
     from napari_wsimil.exports import FORMATS, export
     from napari_wsimil.inference import predict
+    from napari_wsimil.inference.uncertainty import slide_disagreement
     from napari_wsimil.packages import load_model
     from napari_wsimil.slides import open_slide
 
@@ -158,6 +159,7 @@ def _predicted(job: Job, folder: CohortFolder, watch: Watch | None, stop: Stop |
         "predicted_class": prediction.predicted_class,
         "probabilities": dict(prediction.probabilities),
         "calibration": told.get("calibration"),
+        "disagreement": slide_disagreement(prediction),
         "files": _relative(files, folder.path),
         "notices": tuple(told["notices"]),
         "device": str(told["device"]),

@@ -1,4 +1,4 @@
-"""The patches of a prediction in order: by attention, by the probability of a class, as anchors, as the model zoomed in."""
+"""The patches of a prediction in order: by attention, by class, as anchors, as the model zoomed in, by how unsure it is."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from napari_wsimil.errors import PredictionError
+from napari_wsimil.inference.uncertainty import can_disagree, patch_disagreement, patch_uncertainty
 from napari_wsimil.patches.patch import Patch
 
 if TYPE_CHECKING:
@@ -17,7 +18,9 @@ if TYPE_CHECKING:
 
     from napari_wsimil.inference.prediction import PatchScores, SlidePrediction
 
-By = Literal["attention", "class attention", "instances", "anchors", "zoom", "similarity"]
+By = Literal["attention", "class attention", "instances", "anchors", "zoom", "uncertainty", "disagreement", "similarity"]
+
+_WHAT = {"uncertainty": "Uncertainty", "disagreement": "Disagreement of teacher and student"}
 
 ROUNDED = 1.0
 """Level-0 pixels by which patches of a grid without overlap may overlap: their corners are rounded to whole pixels."""
@@ -30,7 +33,8 @@ class Ranking:
     Attributes
     ----------
     by
-        Where the scores come from; "similarity" is that of `similar_patches`.
+        Where the scores come from; "uncertainty" and "disagreement" are those of `inference.uncertainty`, "similarity" is that
+        of `similar_patches`.
     class_name
         The class whose scores are meant; None where there is one score for all classes.
     mpp
@@ -93,7 +97,7 @@ def rankings(prediction: SlidePrediction) -> list[Ranking]:
     """All that the patches of a prediction can be ranked by; what `rank_patches` takes by itself comes first.
 
     Attention comes before the probabilities of classes, fine magnifications before coarse ones, the positive class before the
-    others.
+    others, and last what a person should label next: where the model is least sure.
     """
     first = prediction.positive_class
     classes = sorted(prediction.classes, key=lambda name: name != first)
@@ -104,7 +108,9 @@ def rankings(prediction: SlidePrediction) -> list[Ranking]:
     found += _of_table("class attention", prediction.class_attention, classes)
     if prediction.anchors is not None:
         found.append(Ranking("anchors", None, _mpp_of(prediction, prediction.anchors.size_level0), "Anchors"))
-    return found + [Ranking("zoom", None, mpp, f"Zoomed into at {mpp:g} µm/px") for mpp in sorted(prediction.zoom or {})]
+    found += [Ranking("zoom", None, mpp, f"Zoomed into at {mpp:g} µm/px") for mpp in sorted(prediction.zoom or {})]
+    found += _of_table("uncertainty", prediction.instances, [None])
+    return found + _of_table("disagreement", {mpp: prediction.instances[mpp] for mpp in can_disagree(prediction)}, [None])
 
 
 def rank_patches(
@@ -179,6 +185,10 @@ def _scored(prediction: SlidePrediction, ranking: Ranking) -> Scored:
     chosen = {"anchors": prediction.anchors, "zoom": (prediction.zoom or {}).get(ranking.mpp)}.get(ranking.by)
     if chosen is not None:
         return Scored(chosen.xy, chosen.size_level0, chosen.scores, in_order=True)
+    unsure = {"uncertainty": patch_uncertainty, "disagreement": patch_disagreement}.get(ranking.by)
+    if unsure is not None:
+        table = unsure(prediction, ranking.mpp)
+        return Scored(table.xy, table.size_level0, table.values)
     table = _tables(prediction)[ranking.by][ranking.mpp]
     if table.values.ndim == 2:
         table = table.column(prediction.classes.index(ranking.class_name or ""))
@@ -212,7 +222,9 @@ def _of_table(by: By, tables: Mapping[float, PatchScores], classes: Sequence[str
     for mpp in sorted(tables):
         scale = f" at {mpp:g} µm/px" if len(tables) > 1 else ""
         for name in classes:
-            what = f"{name} probability" if by == "instances" else "attention" if name is None else f"attention for {name}"
+            what = _WHAT.get(by) or ("attention" if name is None else f"attention for {name}")
+            if by == "instances":
+                what = f"{name} probability"
             found.append(Ranking(by, name, mpp, what[:1].upper() + what[1:] + scale))
     return found
 

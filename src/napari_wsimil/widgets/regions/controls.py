@@ -39,6 +39,8 @@ BY_TIPS = {
     "instances": "The probability of a class that the model gives a patch by itself",
     "anchors": "The patches that stand for their regions, in the model's own order",
     "zoom": "The patches that the model chose to look at more closely, in its own order",
+    "uncertainty": "Where the model is least sure of the class of a patch: worth a label",
+    "disagreement": "Where the teacher's attention and the student's probability are furthest apart: worth a label",
 }
 
 
@@ -102,6 +104,15 @@ class RankingControls(QWidget):
             if before is not None and (before.by, before.mpp) in kinds:
                 self.by.setCurrentIndex(kinds.index((before.by, before.mpp)))
         self._offer_classes(before.class_name if before is not None else None)
+
+    def choose(self, by: str) -> bool:
+        """Choose what to rank by, highest first; returns whether it is offered."""
+        for row in range(self.by.count()):
+            if self.by.itemData(row)[0] == by:
+                self.end.setCurrentIndex(0)
+                self.by.setCurrentIndex(row)
+                return True
+        return False
 
     def set_similar(self, rank: int | None, tip: str = "") -> None:
         """Say what the regions are like, and offer the way back; or, where that is None, offer the rankings."""

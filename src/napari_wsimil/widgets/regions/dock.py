@@ -81,6 +81,14 @@ class RegionGallery(QWidget):
         """A strip of pictures below the slide."""
         return QSize(340, 220)
 
+    def rank_by(self, *wanted: str) -> None:
+        """Rank by the first of these (`Ranking.by`) that the prediction offers."""
+        if self._behind and self.isVisible():
+            self._follow_prediction(self.prediction)
+        self._similar_to = None
+        any(self.controls.choose(by) for by in wanted)
+        self.refill()
+
     def find_similar(self) -> None:
         """Show the patches that look most like the chosen one."""
         if self.view.current is not None:

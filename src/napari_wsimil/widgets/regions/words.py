@@ -16,6 +16,8 @@ KINDS = {
     "class attention": "By attention for",
     "anchors": "Anchors",
     "zoom": "Zoomed into",
+    "uncertainty": "Most uncertain",
+    "disagreement": "Teacher and student disagree",
 }
 """What can be ranked by, whichever the class."""
 

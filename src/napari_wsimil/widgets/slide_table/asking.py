@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Any
 from qtpy.QtCore import Signal  # type: ignore[attr-defined]
 from qtpy.QtWidgets import QFileDialog, QMessageBox, QWidget
 
+from napari_wsimil.widgets.asking import file_dialog
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    Taken = Callable[[str], object]
+    from napari_wsimil.widgets.asking import Taken
 
 
 class FileTarget(QWidget):
@@ -42,17 +44,9 @@ class FileTarget(QWidget):
             self.dropped.emit(paths[0] if len(paths) == 1 else paths)
 
 
-def ask_folder(parent: QWidget, title: str, take: Taken) -> None:
-    """Ask for a folder."""
-    dialog = _dialog(parent, title, take)
-    dialog.setFileMode(QFileDialog.FileMode.Directory)
-    dialog.setOption(QFileDialog.Option.ShowDirsOnly)
-    dialog.open()
-
-
 def ask_manifest(parent: QWidget, take: Taken) -> None:
     """Ask for a table, or a list, of slides."""
-    dialog = _dialog(parent, "Open a manifest or a list of slides", take)
+    dialog = file_dialog(parent, "Open a manifest or a list of slides", take)
     dialog.setFileMode(QFileDialog.FileMode.ExistingFile)
     dialog.setNameFilters(["Manifests and lists (*.csv *.tsv *.txt)", "All files (*)"])
     dialog.open()
@@ -60,7 +54,7 @@ def ask_manifest(parent: QWidget, take: Taken) -> None:
 
 def ask_where_labels(parent: QWidget, beside: str, take: Taken) -> None:
     """Ask where to save labels."""
-    dialog = _dialog(parent, "Save slides and labels", take)
+    dialog = file_dialog(parent, "Save slides and labels", take)
     dialog.setAcceptMode(QFileDialog.AcceptMode.AcceptSave)
     dialog.setNameFilters(["Manifests (*.csv)"])
     dialog.setDefaultSuffix("csv")
@@ -78,11 +72,3 @@ def sure_to_lose_labels(parent: QWidget, go_on: Callable[[], object]) -> None:
     lose.clicked.connect(go_on)
     box.finished.connect(box.deleteLater)
     box.open()
-
-
-def _dialog(parent: QWidget, title: str, take: Taken) -> QFileDialog:
-    dialog = QFileDialog(parent, title)
-    dialog.setOption(QFileDialog.Option.DontUseNativeDialog)
-    dialog.fileSelected.connect(take)
-    dialog.finished.connect(dialog.deleteLater)
-    return dialog

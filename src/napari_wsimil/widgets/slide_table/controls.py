@@ -61,6 +61,11 @@ class Controls(QWidget):
         self.uncertain_button = _button(
             "most_uncertain", "Most uncertain first", "Begin with the slides that the model is least sure of"
         )
+        self.next_button = _button(
+            "label_next",
+            "Label next",
+            "Open the slide whose label would teach the model most, with the patches it is least sure of",
+        )
         self.predict_button = _button("predict_all", "Predict all", "")
         bold = self.predict_button.font()
         bold.setBold(True)
@@ -80,13 +85,14 @@ class Controls(QWidget):
         flow.setVerticalSpacing(4)
         for part in (
             *(self.open_button, self.manifest_button, self.predict_button, self.selected_button, self.retry_button),
-            *(self.cancel_button, self.filter_field, self.wrong_box, self.uncertain_button, self.more),
+            *(self.cancel_button, self.filter_field, self.wrong_box, self.uncertain_button, self.next_button),
+            self.more,
         ):
             flow.addWidget(part)
         self._flow = flow
         self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Fixed)
 
-    def offer_start(self, counts: Sequence[int], model: str, *, listed: bool) -> None:
+    def offer_start(self, counts: Sequence[int], model: str, *, listed: bool, proposals: bool) -> None:
         """Nothing is being done: what can be begun.
 
         Parameters
@@ -97,6 +103,8 @@ class Controls(QWidget):
             With what they would be predicted, in words.
         listed
             Whether there are slides at all.
+        proposals
+            Whether there are slides worth a label.
         """
         whats = ("that {is} not predicted yet", "that {is} selected and not done", "that failed")
         buttons = (self.predict_button, self.selected_button, self.retry_button)
@@ -108,6 +116,7 @@ class Controls(QWidget):
             part.setEnabled(True)
         self.cancel_button.setEnabled(False)
         self._offer_list(listed)
+        self.next_button.setEnabled(proposals)
         self.more.results.setEnabled(listed)
 
     def offer_stop(self, *, stopping: bool = False) -> None:

@@ -10,14 +10,16 @@ from qtpy.QtGui import QDesktopServices
 
 from napari_wsimil.cohorts.folder import REPORT
 from napari_wsimil.cohorts.labels import save_labels
-from napari_wsimil.cohorts.overview import as_text
+from napari_wsimil.cohorts.overview import as_text, label_next
 from napari_wsimil.errors import WsimilError
+from napari_wsimil.widgets.asking import ask_folder
 from napari_wsimil.widgets.docks import settle
 from napari_wsimil.widgets.job import Failure
 from napari_wsimil.widgets.property_table import copy_text
 from napari_wsimil.widgets.session import session_of
-from napari_wsimil.widgets.slide_table.asking import ask_folder, ask_manifest, ask_where_labels, sure_to_lose_labels
+from napari_wsimil.widgets.slide_table.asking import ask_manifest, ask_where_labels, sure_to_lose_labels
 from napari_wsimil.widgets.slide_table.frame import DockFrame
+from napari_wsimil.widgets.slide_table.label_next import NONE_LEFT, LabelNext, reason
 from napari_wsimil.widgets.slide_table.listing import SlideList
 from napari_wsimil.widgets.slide_table.model import SlideTableModel
 from napari_wsimil.widgets.slide_table.opening import SlideOpener
@@ -63,6 +65,7 @@ class SlideTable(DockFrame):
         self.view = SlideView(self.slides, self.model)
         self.opener = SlideOpener(napari_viewer, self._session, self)
         self.search = SlideSearch(self)
+        self.next = LabelNext(napari_viewer)
         self.runs = SlideRuns(self.slides, self.model, self.progress, self._session, self)
         self.show_in_middle(self.view)
         self._connect()
@@ -106,6 +109,16 @@ class SlideTable(DockFrame):
     def retry_failed(self) -> None:
         """Try again what failed."""
         self._predict(self.slides.of_status("failed"))
+
+    def propose_next(self) -> None:
+        """Open the slide whose label would teach most, and say why."""
+        row = self.next.propose(self.slides.rows)
+        if row is None:
+            self.progress.tell(NONE_LEFT)
+            return
+        self.progress.tell(reason(row))
+        self.view.select(row.name)
+        self._open_row(row)
 
     def cancel(self) -> None:
         """Stop soon; nothing is lost."""
@@ -219,6 +232,7 @@ class SlideTable(DockFrame):
         controls.cancel_button.clicked.connect(self.cancel)
         controls.report_button.clicked.connect(self._open_report)
         controls.uncertain_button.clicked.connect(self.view.most_uncertain_first)
+        controls.next_button.clicked.connect(self.propose_next)
         controls.filter_field.textChanged.connect(self._filter)
         controls.wrong_box.toggled.connect(self._filter)
         more.results.triggered.connect(lambda: ask_folder(self, "Folder of the predictions", self.choose_results))
@@ -235,6 +249,7 @@ class SlideTable(DockFrame):
         self.search.told.connect(lambda count: self.progress.tell(f"Looking for slides: {count:,} found"))
         self.search.found.connect(self._take_found)
         self.search.refused.connect(self._not_found)
+        self.opener.opened.connect(self.next.show_patches)
         self.opener.refused.connect(self.complain)
         self.runs.moved.connect(self._follow_state)
         self.runs.ended.connect(self._end)
@@ -264,7 +279,9 @@ class SlideTable(DockFrame):
         elif self.search.running:
             self.controls.offer_stop()
         else:
-            self.controls.offer_start(counts, model_title(self._viewer), listed=listed)
+            self.controls.offer_start(
+                counts, model_title(self._viewer), listed=listed, proposals=bool(label_next(self.slides.rows))
+            )
         self.controls.report_button.setEnabled(self._found is not None and (self._found.results / REPORT).is_file())
         self.hint.setText(FILTERED if listed else NOTHING)
         self.show_table(bool(self.slides.shown))

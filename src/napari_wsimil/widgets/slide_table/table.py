@@ -136,6 +136,13 @@ class SlideView(QTableView):
         self.sortByColumn(UNCERTAINTY, Qt.SortOrder.DescendingOrder)
         self.scrollToTop()
 
+    def select(self, name: str) -> None:
+        """Select a slide, where it is shown."""
+        for number, at in enumerate(self._slides.shown):
+            if self._slides.rows[at].name == name:
+                self.selectRow(number)
+                self.scrollTo(self._table.index(number, NAME))
+
     def fit_columns(self) -> None:
         """Show the columns that something is known for; the name gets the width that is left."""
         rows = self._slides.rows
