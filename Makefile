@@ -19,7 +19,7 @@ SCREEN :=
 LARGE_SCREEN :=
 endif
 
-.PHONY: help demo test lint bench bench-io bench-mil bench-cohort bench-predict bench-saving bench-training bench-window screenshots reproduce accuracy bundled-model clean system-packages
+.PHONY: help demo test lint bench bench-correction bench-io bench-mil bench-cohort bench-predict bench-saving bench-training bench-window screenshots reproduce accuracy bundled-model clean system-packages
 
 help:
 	@echo "make demo           open the sample slide and predict (without a display: picture and files in demo-output/)"
@@ -31,6 +31,7 @@ help:
 	@echo "make bench-predict  measure how slides become features, beside other pipelines (about a quarter of an hour; writes docs/speed-predict.md)"
 	@echo "make bench-saving   measure what zooming and stored features save, and memory on a huge slide (writes docs/speed-predict-zoom.md)"
 	@echo "make bench-cohort   measure many slides on one and two workers, and kill them (about ten minutes; writes docs/results/cohort.md)"
+	@echo "make bench-correction  correct models that look at ink by four regions on two slides (about half an hour; writes docs/results/correction.md)"
 	@echo "make bench-training measure whether training waits for its loader (writes docs/results/training-loader.md)"
 	@echo "make bench-window   measure overlays beside plain napari, and what keeps the window from answering (writes docs/speed-window.md, -blocks.md)"
 	@echo "make screenshots    pictures of every dock in both themes and two sizes, into build/screenshots and docs/images"
@@ -72,6 +73,9 @@ bench-saving: $(STAMP)
 
 bench-cohort: $(STAMP)
 	$(PY) benchmarks/cohort.py --out docs/results/cohort.md
+
+bench-correction: $(STAMP)
+	$(PY) benchmarks/correction.py
 
 bench-training: $(STAMP)
 	$(PY) benchmarks/training_loader.py --out docs/results/training-loader.md

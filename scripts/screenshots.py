@@ -264,6 +264,48 @@ def scene_slides(studio: Studio, out: Path) -> None:
     studio.shoot("slides", out, ready=studio.viewer.reset_view)
 
 
+def scene_training(studio: Studio, out: Path) -> None:
+    """The slides and settings of a new model; the run half-way, paused, and finished."""
+    from napari_wsimil.samples import make_sample_slide
+
+    cohort = studio.folder / "labelled"
+    for number in range(12):
+        kind = ("normal", "tumour")[number % 2]
+        path = cohort / kind / f"case-{number + 1}.tiff"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if not path.exists():
+            make_sample_slide(path, kind=kind, seed=20 + number, size=2048)
+    dock = studio.alone("Training")
+    studio.until(lambda: dock.settings.ready, "the form")
+    dock.data.add(cohort)
+    studio.until(lambda: dock.data.ready, "the slides")
+    bar = dock.area.verticalScrollBar()
+    studio.shoot("training-slides", out, ready=lambda: bar.setValue(0))
+    dock.settings.fold.button.click()
+    studio.until(lambda: dock.settings.more.ready, "all settings")
+    studio.shoot(
+        "training-settings", out, sizes=SIZES[:1], ready=lambda: dock.area.ensureWidgetVisible(dock.settings.more, 0, 0)
+    )
+    dock.settings.fold.button.click()
+    epochs = next(row.editor for row in dock.settings.rows if row.editor.objectName() == "epochs")
+    epochs.setValue(200)
+    dock.bar.start_button.click()
+
+    def over() -> bool:
+        return dock.desk.state is not None and not dock.desk.living
+
+    for _ in range(5):  # features take longer than all else here
+        if dock.watcher.history.epoch <= 25 and not over():
+            studio.until(lambda: dock.watcher.history.epoch > 25 or over(), "epochs")
+    dock.bar.pause_button.click()
+    studio.until(lambda: dock.desk.state.phase == "paused" or over(), "pause")
+    studio.shoot("training", out, ready=lambda: bar.setValue(0))
+    dock.bar.resume_button.click()
+    studio.until(over, "the end of the training")
+    studio.until(dock.result.isVisible, "the result")
+    studio.shoot("training-finished", out, ready=lambda: bar.setValue(0))
+
+
 SCENES: dict[str, Callable[[Studio, Path], None]] = {
     name.removeprefix("scene_"): scene for name, scene in list(globals().items()) if name.startswith("scene_")
 }
@@ -303,6 +345,7 @@ def main() -> None:
     wanted = options.only or list(SCENES)
     with tempfile.TemporaryDirectory() as folder:
         os.environ["NAPARI_WSIMIL_CACHE"] = folder
+        os.environ["NAPARI_WSIMIL_STATE"] = os.environ["NAPARI_WSIMIL_LIBRARY"] = folder
         os.environ["NAPARI_CONFIG"] = str(Path(folder) / "settings.yaml")
         from napari.settings import get_plugin_settings
 

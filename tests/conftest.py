@@ -41,6 +41,25 @@ def own_folders(tmp_path_factory, monkeypatch):
     monkeypatch.setenv("NAPARI_WSIMIL_LIBRARY", str(folder / "models"))
 
 
+@pytest.fixture(scope="session")
+def warm_process():
+    """One process that has loaded all libraries, for all tests."""
+    from warm_children import Warm
+
+    warm = Warm()
+    yield warm
+    warm.close()
+
+
+@pytest.fixture
+def warm_children(warm_process, monkeypatch):
+    """Trainings in the background begin at once, as children of a process that has loaded all libraries already."""
+    from napari_wsimil.training.background import launching
+
+    monkeypatch.setattr(launching, "launch", warm_process.launch)
+    return warm_process
+
+
 @pytest.fixture(name="real_data")
 def _real_data():
     return real_data

@@ -242,7 +242,9 @@ def test_sample(run, tmp_path, monkeypatch):
     path = tmp_path / "new" / "s.tiff"
     code, out, _ = run("sample", "--out", path, "--kind", "normal", "--seed", "7", "--size", "2048")
     assert (code, out) == (0, f"wrote {path}\n")
-    assert asked == {"kind": "normal", "seed": 7, "size": 2048}
+    assert asked == {"kind": "normal", "seed": 7, "size": 2048, "confounder": None}
+    run("sample", "--out", path, "--confounder", "pen")
+    assert asked["confounder"] == "pen"
 
 
 def test_demo_hands_over_to_the_widgets(run, tmp_path, monkeypatch):

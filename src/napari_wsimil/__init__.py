@@ -23,6 +23,14 @@ _HOMES = {
     "Encoder": "encoders",
     "load_model": "packages",
     "Model": "packages",
+    "installed_models": "packages",
+    "InstalledModel": "packages",
+    "add_to_library": "packages",
+    "remove_from_library": "packages",
+    "restore_to_library": "packages",
+    "rename_in_library": "packages",
+    "share_model": "packages",
+    "push_model": "packages",
     "Bag": "bags",
     "FeatureStore": "bags",
     "Focus": "bags",
@@ -60,13 +68,25 @@ _HOMES = {
     "find_slides": "cohorts",
     "slide_table": "cohorts",
     "SlideRow": "cohorts",
+    "label_next": "cohorts",
     "save_labels": "cohorts",
     "read_manifest": "training.data.manifest",
     "Manifest": "training.data.manifest",
+    "draft_manifest": "training.data.drafting",
+    "Draft": "training.data.drafting",
     "train": "training.runs.run",
     "evaluate": "training.runs.run",
     "fine_tune": "training.fine_tuning",
+    "correct": "training.corrections",
+    "Correction": "training.corrections",
+    "correction_plan": "training.corrections",
+    "BeforeAfter": "training.fine_tuning.before_after",
+    "read_before_after": "training.fine_tuning.before_after",
     "TrainingRun": "training.runs.study_run",
+    "start_run": "training.background",
+    "attach_run": "training.background",
+    "recent_runs": "training.background",
+    "BackgroundRun": "training.background",
     "make_sample_slide": "samples",
     "WsimilError": "errors",
     "SlideError": "errors",
@@ -90,6 +110,7 @@ if TYPE_CHECKING:
         SlideRow,
         extract_cohort,
         find_slides,
+        label_next,
         predict_cohort,
         save_labels,
         slide_table,
@@ -125,12 +146,27 @@ if TYPE_CHECKING:
     from napari_wsimil.inference.levels import Family, patch_family
     from napari_wsimil.inference.ranking import RankedPatch, Ranking, rank_patches, rankings
     from napari_wsimil.inference.similar import similar_patches
-    from napari_wsimil.packages import Model, load_model
+    from napari_wsimil.packages import (
+        InstalledModel,
+        Model,
+        add_to_library,
+        installed_models,
+        load_model,
+        push_model,
+        remove_from_library,
+        rename_in_library,
+        restore_to_library,
+        share_model,
+    )
     from napari_wsimil.patches import PatchGrid, PatchSpec, TissueMask, find_tissue, patch_grid
     from napari_wsimil.samples import make_sample_slide
     from napari_wsimil.slides import Level, Slide, open_slide
+    from napari_wsimil.training.background import BackgroundRun, attach_run, recent_runs, start_run
+    from napari_wsimil.training.corrections import Correction, correct, correction_plan
+    from napari_wsimil.training.data.drafting import Draft, draft_manifest
     from napari_wsimil.training.data.manifest import Manifest, read_manifest
     from napari_wsimil.training.fine_tuning import fine_tune
+    from napari_wsimil.training.fine_tuning.before_after import BeforeAfter, read_before_after
     from napari_wsimil.training.runs.run import evaluate, train
     from napari_wsimil.training.runs.study_run import TrainingRun
 

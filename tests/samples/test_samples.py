@@ -6,15 +6,19 @@ import hashlib
 import os
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
+import shapely
 import tifffile
 
+from napari_wsimil.patches import find_tissue, patch_grid
 from napari_wsimil.samples import _stamps as stamps
 from napari_wsimil.samples import make_sample_slide, read_truth, truth_path, tumour_fraction
 from napari_wsimil.samples._layout import make_layout
 from napari_wsimil.samples._paint import Painter
+from napari_wsimil.slides import open_slide
 
 SIZE = 2048
 
@@ -117,8 +121,79 @@ def test_kept_in_the_cache_and_made_once(tmp_path, monkeypatch):
     assert sorted(p.name for p in first.parent.iterdir()) == [first.name, truth_path(first).name]
 
 
-@pytest.mark.parametrize(("kind", "size"), [("frog", SIZE), ("tumour", 1000)])
-def test_what_cannot_be_drawn_is_refused(tmp_path, kind, size):
+@pytest.mark.parametrize(
+    ("kind", "size", "confounder"), [("frog", SIZE, None), ("tumour", 1000, None), ("tumour", SIZE, "coffee")]
+)
+def test_what_cannot_be_drawn_is_refused(tmp_path, kind, size, confounder):
     with pytest.raises(ValueError, match=r"neither|multiple"):
-        make_sample_slide(tmp_path / "x.tiff", kind=kind, size=size)
+        make_sample_slide(tmp_path / "x.tiff", kind=kind, size=size, confounder=confounder)
     assert not list(tmp_path.iterdir())
+
+
+# -- what must not count ------------------------------------------------------------------------------------------------------
+
+
+def _window(layout):
+    """Left, top, width and height (multiples of 16 px) of what was planted and a little around it."""
+    low = np.maximum(layout.confounder.outline.min(axis=0) - 96, 0) // 16 * 16
+    high = np.minimum(layout.confounder.outline.max(axis=0) + 96, SIZE) // 16 * 16
+    return tuple(int(value) for value in (*low, *(high - low)))
+
+
+def _places(window, step=8):
+    left, top, width, height = window
+    y, x = np.mgrid[0:height:step, 0:width:step]
+    return y + top, x + left
+
+
+@pytest.mark.parametrize("confounder", ["pen", "blur"])
+def test_planting_changes_nothing_but_the_planted_area(confounder):
+    planted = make_layout("tumour", 5, SIZE, confounder)
+    window = _window(planted)
+    layouts = make_layout("tumour", 5, SIZE), replace(planted, confounder=None), planted
+    before, same, after = (Painter(layout).paint(*window) for layout in layouts)
+    assert _digest(same) == _digest(before)
+    y, x = _places(window)
+    shape = shapely.Polygon(planted.confounder.outline)
+    changed = (before != after).any(axis=-1)[::8, ::8]
+    assert not changed[~shapely.contains_xy(shape.buffer(48), x, y)].any()
+    assert changed[shapely.contains_xy(shape.buffer(-32), x, y)].mean() > 0.5
+
+
+@pytest.mark.parametrize("confounder", ["pen", "blur"])
+def test_windows_join_without_a_seam_where_something_was_planted(confounder):
+    layout = make_layout("normal", 3, SIZE, confounder)
+    painter = Painter(layout)
+    left, top = (int(value) // 16 * 16 for value in layout.confounder.outline.mean(axis=0) - 256)
+    whole = painter.paint(left, top, 512, 512)
+    assert np.array_equal(painter.paint(left + 128, top + 192, 256, 128), whole[192:320, 128:384])
+
+
+@pytest.mark.parametrize("confounder", ["pen", "blur"])
+def test_a_confounder_stays_in_the_grid_clear_of_tumour_and_in_the_truth(tmp_path, confounder):
+    path = make_sample_slide(tmp_path / "s.tiff", seed=2, size=SIZE, confounder=confounder)
+    planted, foci = read_truth(path, "Confounder"), read_truth(path)
+    assert len(planted) == 1
+    assert foci
+    assert not any(shapely.Polygon(planted[0]).intersects(shapely.Polygon(focus)) for focus in foci)
+    with open_slide(path) as slide:
+        grid = patch_grid(slide, mpp=0.5, size=128, tissue=find_tissue(slide))
+    share = tumour_fraction(planted, grid.xy, grid.size_level0)
+    assert 0.1 < (share >= 0.5).mean() < 0.35
+    assert not read_truth(make_sample_slide(tmp_path / "plain.tiff", seed=2, size=SIZE), "Confounder")
+
+
+def test_blur_takes_detail_away_and_ink_is_violet():
+    def inside(confounder):
+        layout = make_layout("normal", 3, SIZE, confounder)
+        window = _window(layout)
+        y, x = _places(window, 1)
+        deep = shapely.contains_xy(shapely.Polygon(layout.confounder.outline).buffer(-40), x, y)
+        return [Painter(one).paint(*window).astype(float) for one in (replace(layout, confounder=None), layout)], deep
+
+    (sharp, blurred), deep = inside("blur")
+    detail = [np.abs(np.diff(pixels, axis=1))[deep[:, 1:]].mean() for pixels in (sharp, blurred)]
+    assert detail[1] < detail[0] / 3
+    (_, inked), deep = inside("pen")
+    red, green, blue = inked[deep].mean(axis=0)
+    assert green < red < blue

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import torch
 
-from napari_wsimil.cli.training import parsed
+from napari_wsimil.cli.training_plans import parsed
 
 
 @pytest.fixture(scope="module")

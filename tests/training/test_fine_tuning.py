@@ -21,13 +21,12 @@ from napari_wsimil.mil import METHODS, build_mil
 from napari_wsimil.mil.adapted import Adapted
 from napari_wsimil.packages import load_model
 from napari_wsimil.patches.grid import PatchGrid
-from napari_wsimil.training.bag_sets import MemoryBags
+from napari_wsimil.training.bag_sets import MemoryBags, NoBags
 from napari_wsimil.training.bag_sets.annotated import AnnotatedBags
 from napari_wsimil.training.data.manifest import read_manifest
 from napari_wsimil.training.fine_tuning import FineTuning, FineTuningPlan, FineTuningSettings, fine_tune, tunable
 from napari_wsimil.training.fine_tuning.freezing import train_mode
 from napari_wsimil.training.fine_tuning.losses import attention_loss, patch_loss
-from napari_wsimil.training.fine_tuning.sets import NoBags
 from napari_wsimil.training.fine_tuning.sides import fine_tuning_split
 from napari_wsimil.training.fine_tuning.study import make_lesson
 from napari_wsimil.training.trainer import Trainer
@@ -307,7 +306,7 @@ def test_polygons_outside_all_patches_teach_nothing_and_break_nothing(tmp_path):
 def test_old_slides_are_rehearsed_as_often_as_new_ones():
     new, old = MemoryBags([slide(0), slide(1)], [1, 0]), MemoryBags([slide(seed) for seed in range(2, 9)], [0, 1] * 3 + [0])
     network = tunable(make("abmil"), "abmil", WIDTH, "all")
-    recipe = FineTuning(network, new, settings(rehearsal_weight=0.0), classes=2, rehearsal=old)
+    recipe = FineTuning(network, new, settings(rehearsal_weight=0.0), classes=2, rehearsal=[old])
     shown = [np.concatenate(recipe.phases(epoch, np.random.default_rng(epoch))[0][1]) for epoch in range(5)]
     assert all(sorted(rows[rows < 2]) == [0, 1] and (rows >= 2).sum() == 2 for rows in shown)
     assert len({tuple(sorted(rows)) for rows in shown}) > 1
@@ -403,7 +402,7 @@ def corrected(network, name, tune, rehearsal, **given):
     new = AnnotatedBags(MemoryBags(bags, targets), [None, marked, None, marked], CLASSES)
     chosen = settings(tune=tune, learn_from="both", learning_rate=5e-3, **given)
     network = tunable(deepcopy(network), name, WIDTH, tune)
-    return FineTuning(network, new, chosen, classes=2, positive=1, rehearsal=rehearsal)
+    return FineTuning(network, new, chosen, classes=2, positive=1, rehearsal=[rehearsal])
 
 
 def test_attention_leaves_the_pen(tmp_path):
@@ -503,8 +502,9 @@ def test_from_package_to_package(study, random_model, tmp_path):
     )  # fmt: skip
     assert again.model.digest == model.digest
     second = fine_tune(model, study, tmp_path / "second", tune="head", settings={"epochs": 1}, rehearsal=labelled(study))
-    assert second.model.spec.id == "random-tuned"
-    assert second.model.spec.training["rehearsal_slides"] == 12
+    assert second.model.spec.id == "random-tuned-2"
+    # what is learned from now is not rehearsed as it was
+    assert second.model.spec.training["rehearsal_slides"] == 0
     assert torch.equal(second.model.mil.adapter.change[2].weight, model.mil.adapter.change[2].weight)
 
 

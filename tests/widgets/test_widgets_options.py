@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from threading import Event
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -12,6 +12,7 @@ from qtpy.QtWidgets import QMessageBox
 
 import napari_wsimil as ws
 from napari_wsimil.errors import WsimilError
+from napari_wsimil.packages import InstalledModel
 from napari_wsimil.widgets import model_chooser
 from napari_wsimil.widgets.inside_shapes import DRAW_FIRST, InsideShapes
 from napari_wsimil.widgets.job import prediction_steps
@@ -272,7 +273,7 @@ class TestRealRuns:
 
 
 def test_a_model_stays_chosen_when_the_list_grows_around_it(qtbot, monkeypatch, package):
-    found = [SimpleNamespace(name=name, spec=None, problem=None) for name in ("bundled", "/models/other", "/models/third")]
+    found = [InstalledModel(name, Path(name), None) for name in ("bundled", "/models/other", "/models/third")]
     ready = Event()
     monkeypatch.setattr(model_chooser, "survey", lambda: (found, "cpu") if ready.wait(30) else None)
     chooser = model_chooser.ModelChooser()

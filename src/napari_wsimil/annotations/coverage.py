@@ -107,9 +107,15 @@ def patch_classes(
 
 def unmatched(regions: Sequence[Region], classes: Sequence[str], names: Mapping[str, str] | None = None) -> dict[str, int]:
     """Names of regions that fit nothing -> how many there are."""
-    meanings = _Meanings(classes, names)
-    found = [region.name for region in regions if not meanings.of(region)]
+    meant = meanings_of(regions, classes, names)
+    found = [region.name for region, meaning in zip(regions, meant, strict=True) if not meaning]
     return {name: found.count(name) for name in sorted(set(found))}
+
+
+def meanings_of(regions: Sequence[Region], classes: Sequence[str], names: Mapping[str, str] | None = None) -> tuple[str, ...]:
+    """What each region says: a class, "!" and a class, "ignore", "exclusion", or "" where its name fits nothing."""
+    meanings = _Meanings(classes, names)
+    return tuple(map(meanings.of, regions))
 
 
 def _judged(shapes: Mapping[str, Shapes], patches: PatchBoxes, classes: Sequence[str], min_share: float) -> NDArray[np.bool_]:

@@ -15,6 +15,9 @@ from napari_wsimil.errors import AnnotationError
 if TYPE_CHECKING:
     from napari_wsimil.annotations.regions import Annotations
 
+OWN_SUFFIX = ".annotations.geojson"
+"""What a file of regions beside its slide is called: QuPath opens it, and the export of a prediction has another name."""
+
 LARGEST = 128 << 20
 """Bytes of text, unpacked: some four million points. Read as JSON they take ten times that."""
 

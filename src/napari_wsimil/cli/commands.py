@@ -15,19 +15,26 @@ from napari_wsimil import __version__
 from napari_wsimil.cli.agreement import agreement
 from napari_wsimil.cli.compare import compare
 from napari_wsimil.cli.console import as_json_option, file_path, folder_path, make_folder, to_json
+from napari_wsimil.cli.correct import correct
 from napari_wsimil.cli.encoders import encoders
 from napari_wsimil.cli.export import export
 from napari_wsimil.cli.extract import extract
 from napari_wsimil.cli.inspect import inspect
+from napari_wsimil.cli.manifest import manifest
+from napari_wsimil.cli.models import models
 from napari_wsimil.cli.predict import predict
 from napari_wsimil.cli.regions import regions
-from napari_wsimil.cli.reports import describe_method, describe_model, describe_slide, method_text, model_text, slide_text
+from napari_wsimil.cli.reports import describe_method, describe_slide, method_text, slide_text
+from napari_wsimil.cli.runs import runs
 from napari_wsimil.cli.slides import slides
 from napari_wsimil.cli.training import evaluate, train
 from napari_wsimil.errors import ModelError, SlideWarning, WsimilError
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from napari_wsimil.samples._confounders import ConfounderKind
+    from napari_wsimil.samples._layout import Kind
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -38,12 +45,16 @@ def commands() -> None:
 
 commands.add_command(compare)
 commands.add_command(agreement)
+commands.add_command(correct)
 commands.add_command(encoders)
 commands.add_command(export)
 commands.add_command(extract)
 commands.add_command(inspect)
+commands.add_command(models)
+commands.add_command(manifest)
 commands.add_command(predict)
 commands.add_command(regions)
+commands.add_command(runs)
 commands.add_command(slides)
 commands.add_command(train)
 commands.add_command(evaluate)
@@ -65,16 +76,6 @@ def info(slide: Path, mpp: float | None, backend: str | None, *, as_json: bool) 
     click.echo(to_json(about) if as_json else slide_text(about))
     for notice in about["notices"]:
         warnings.warn(notice, SlideWarning, stacklevel=1)
-
-
-@commands.command()
-@as_json_option
-def models(*, as_json: bool) -> None:
-    """List the model packages on this computer."""
-    from napari_wsimil.packages import installed_models
-
-    found = installed_models()
-    click.echo(to_json([describe_model(model) for model in found]) if as_json else "\n".join(map(model_text, found)))
 
 
 @commands.command()
@@ -105,7 +106,10 @@ def demo(out: Path | None, *, headless: bool) -> None:
 @click.option("--kind", type=click.Choice(["tumour", "normal"]), default="tumour", show_default=True)
 @click.option("--seed", type=int, default=0, show_default=True, help="Another number, another slide.")
 @click.option("--size", type=click.IntRange(1024), default=16384, show_default=True, help="Side in pixels, a multiple of 1024.")
-def sample(out: Path, kind: str, seed: int, size: int) -> None:
+@click.option(
+    "--confounder", type=click.Choice(["pen", "blur"]), help="Plant ink, or an area out of focus, away from the tumour."
+)
+def sample(out: Path, kind: Kind, seed: int, size: int, confounder: ConfounderKind | None) -> None:
     """Make a generated slide with known tumour foci."""
     from tqdm import tqdm
 
@@ -119,7 +123,7 @@ def sample(out: Path, kind: str, seed: int, size: int) -> None:
             bar.update(done - bar.n)
 
         try:
-            path = make_sample_slide(out, kind="normal" if kind == "normal" else "tumour", seed=seed, size=size, progress=show)
+            path = make_sample_slide(out, kind=kind, seed=seed, size=size, confounder=confounder, progress=show)
         except ValueError as error:
             raise WsimilError(f"{out.name} can't be made: {error}.") from error
     click.echo(f"wrote {path}")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -53,6 +52,8 @@ def as_text(document: Any) -> str:
 
 def describe_known(name: str, entry: KnownEncoder) -> dict[str, Any]:
     """Return JSON-able facts of an encoder of the table, and whether it can be used here and now."""
+    from napari_wsimil.encoders.foreign.listing import state_of
+
     return {"name": name, "state": state_of(entry), **entry.model_dump(mode="json", exclude={"architecture", "arguments"})}
 
 
@@ -60,18 +61,6 @@ def describe_encoder(name: str, encoder: Encoder) -> dict[str, Any]:
     """Return JSON-able facts of a loaded encoder."""
     spec = encoder.spec.model_dump(mode="json", exclude={"training", "schema_version"})
     return {"name": name, "state": "here", "title": encoder.id, "digest": encoder.digest, **spec}
-
-
-def state_of(entry: KnownEncoder) -> str:
-    """Say in words whether an encoder of the table can be used here and now."""
-    from napari_wsimil.encoders.foreign.loading import in_cache
-
-    extra = "timm" if entry.library == "timm" else "hf"
-    if find_spec("huggingface_hub") is None or find_spec(entry.library) is None:
-        return f'needs pip install "napari-wsimil[{extra}]"'
-    if in_cache(entry.repo):
-        return "here"
-    return "not downloaded; its terms must be accepted first" if entry.gated else "not downloaded"
 
 
 def encoder_line(about: dict[str, Any]) -> str:

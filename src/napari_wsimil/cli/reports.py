@@ -82,7 +82,14 @@ def result_text(about: Mapping[str, Any]) -> str:
 def describe_model(model: InstalledModel) -> dict[str, Any]:
     """Return JSON-able facts of an installed model."""
     spec = model.spec.model_dump(mode="json") if model.spec is not None else None
-    return {"name": model.name, "folder": str(model.folder), "spec": spec, "problem": model.problem}
+    return {
+        "name": model.name,
+        "title": model.title,
+        "origin": model.origin,
+        "folder": str(model.folder),
+        "spec": spec,
+        "problem": model.problem,
+    }
 
 
 def model_text(model: InstalledModel) -> str:

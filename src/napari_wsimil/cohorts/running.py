@@ -13,7 +13,6 @@ from napari_wsimil.cohorts.report import write_report
 from napari_wsimil.cohorts.request import make_job
 from napari_wsimil.cohorts.result import CohortResult
 from napari_wsimil.cohorts.tables import write_tables
-from napari_wsimil.encoders import PRECISIONS
 from napari_wsimil.errors import CancelledError, WsimilError, printable
 
 if TYPE_CHECKING:
@@ -187,6 +186,8 @@ class CohortRun:
 
     def _precision(self, crew: Crew) -> AskedPrecision:
         """The precision of all slides: decided once for the cohort."""
+        from napari_wsimil.encoders import PRECISIONS  # loads PyTorch, which a window does not wait for
+
         asked = self.wish.request.precision
         settled = (self.folder.about() or {}).get("precision")
         if settled in PRECISIONS:

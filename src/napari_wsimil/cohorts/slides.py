@@ -15,8 +15,6 @@ if TYPE_CHECKING:
 
 LISTS = frozenset({".txt"})
 MANIFESTS = frozenset({".csv", ".tsv"})
-SLIDE_ONLY = frozenset({".svs", ".ndpi", ".scn", ".mrxs", ".bif", ".czi", ".vms", ".vmu", ".svslide", ".qptiff"})
-"""Suffixes that nothing but slides has: such a file counts even where its content says nothing, so that it is reported."""
 _UNFIT_FOR_NAMES = re.compile(r'[\x00-\x1f\\/:*?"<>|]+')
 
 
@@ -110,39 +108,14 @@ def _of_list(path: Path) -> Iterator[CohortSlide]:
 
 
 def _of_folder(folder: Path) -> Iterator[CohortSlide]:
+    from napari_wsimil.slides.finding import slides_in
+
     empty = True
-    for path in _search(folder, set()):
+    for path in slides_in(folder):
         empty = False
         yield CohortSlide(_own_name(path), path)
     if empty:
         raise SlideError(f"There is no slide in {folder}, nor in its folders; give the folder that holds them.")
-
-
-def _search(folder: Path, seen: set[Path]) -> Iterator[Path]:
-    """Slides in and below a folder in the order of their names; what is hidden is left out.
-
-    `seen` are the folders searched already, which a link may lead to again.
-    """
-    from napari_wsimil.slides import slide_kind, whole_slide
-
-    if folder.resolve() in seen:
-        return
-    seen.add(folder.resolve())
-    kind, whole = slide_kind(folder), whole_slide(folder)
-    if kind == "ome-zarr" or whole != folder:
-        yield whole
-        return
-    if kind == "dicom":
-        yield folder
-    try:
-        entries = sorted(entry for entry in folder.iterdir() if not entry.name.startswith("."))
-    except OSError as error:
-        raise SlideError(f"{folder} can't be searched for slides ({error.strerror}).") from error
-    for entry in entries:
-        if entry.is_dir():
-            yield from _search(entry, seen)
-        elif entry.is_file() and (entry.suffix.lower() in SLIDE_ONLY or slide_kind(entry) not in (None, "dicom")):
-            yield entry
 
 
 def _own_name(path: Path) -> str:

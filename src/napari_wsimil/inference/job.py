@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from napari_wsimil.bags import FeatureStore
-from napari_wsimil.inference._result import Run, assemble
 from napari_wsimil.inference.devices import choose_device
 from napari_wsimil.inference.making_bags import find_tissue_and_tune, make_bag
 from napari_wsimil.inference.options import PatchOptions
 from napari_wsimil.inference.progress import Progress
 from napari_wsimil.inference.provisional import Preview
+from napari_wsimil.inference.result import Run, assemble
 from napari_wsimil.inference.running import Looked, run_model
 from napari_wsimil.inference.steps import (
     Computing,

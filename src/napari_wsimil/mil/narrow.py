@@ -24,7 +24,7 @@ def narrow_network(name: str, in_features: int, classes: int, width: int) -> MIL
     """
     from napari_wsimil.mil.registry import METHODS, build_mil  # the registry imports the methods that use this
 
-    fit = sorted(key for key, method in METHODS.items() if method.magnifications == (1, 1) and "regions" not in method.shows)
+    fit = narrowable()
     if name not in fit:
         raise ModelError(f"{name!r} can't sum up patches for another method; attention, {', '.join(fit)} can.")
     half = max(1, width // 2)
@@ -35,3 +35,10 @@ def narrow_network(name: str, in_features: int, classes: int, width: int) -> MIL
     fields = METHODS[name].parameters.model_fields
     fitting = {key: value for key, value in chosen.items() if key in fields and fields[key].annotation is int}
     return build_mil(name, in_features, classes, fitting)
+
+
+def narrowable() -> list[str]:
+    """Names of the methods of which `narrow_network` makes networks, sorted."""
+    from napari_wsimil.mil.registry import METHODS
+
+    return sorted(key for key, method in METHODS.items() if method.magnifications == (1, 1) and "regions" not in method.shows)

@@ -14,7 +14,10 @@ from napari_wsimil.encoders import AbsentEncoder, copy_encoder, load_encoder, st
 from napari_wsimil.errors import ModelError
 from napari_wsimil.mil import build_mil
 from napari_wsimil.mil.adapted import Adapted
+from napari_wsimil.packages.archive import is_archive, unpacked
+from napari_wsimil.packages.cards import without_header
 from napari_wsimil.packages.hub import fetch
+from napari_wsimil.packages.places import in_library
 from napari_wsimil.packages.spec import SCHEMA_VERSION, ModelSpec
 
 if TYPE_CHECKING:
@@ -80,9 +83,10 @@ def load_model(name: str | Path = "bundled", *, trust_code: bool = False) -> Mod
     Parameters
     ----------
     name
-        ``"bundled"``, the path of a package folder (`model.json`, `weights.safetensors`, `README.md`, and the folder
-        `encoder` where a package brings its own), or ``"hf:owner/name"`` with an optional ``@revision`` for the Hugging Face
-        hub.
+        ``"bundled"``; the name of one of the user's own models (`installed_models` lists them; ``"./name"`` is a folder of
+        that name); the path of a package folder (`model.json`, `weights.safetensors`, `README.md`, and the folder `encoder`
+        where a package brings its own) or of a .zip with one; or ``"hf:owner/name"`` with an optional ``@revision`` for the
+        Hugging Face hub.
     trust_code
         Allow its encoder to run where that is a program (TorchScript or ExportedProgram).
 
@@ -94,20 +98,28 @@ def load_model(name: str | Path = "bundled", *, trust_code: bool = False) -> Mod
     folder = package_folder(name)
     if trust_code:
         trust_program(read_model_spec(folder).encoder.name)
-    files = (SPEC, storage.WEIGHTS, storage.CARD, *_own_encoder(folder))
+    files = (SPEC, storage.WEIGHTS, storage.CARD, *encoder_files(folder))
     return _load(folder.resolve(), str(name), storage.stamp(folder, *files))
 
 
 def package_folder(name: str | Path) -> Path:
-    """Return the folder of a package, downloaded first for "hf:"; raises `ModelError` where there is none."""
+    """Return the folder of a package, downloaded first for "hf:", unpacked for a .zip; `ModelError` where there is none."""
     if str(name).startswith("hf:"):
         files = (SPEC, storage.WEIGHTS, storage.CARD)
         folder = fetch(str(name), files)
-        own = _own_encoder(folder)
+        own = encoder_files(folder)
         return fetch(str(name), (*files, *own)) if own else folder
-    folder = BUNDLED if str(name) == "bundled" else Path(name).expanduser()
+    if str(name) == "bundled":
+        return BUNDLED
+    listed = in_library(name) if isinstance(name, str) else None
+    folder = listed or Path(name).expanduser()
+    if is_archive(folder):
+        return unpacked(folder)
     if not folder.is_dir():
-        raise ModelError(f'There is no model "{name}": give "bundled", the path of a package folder or "hf:owner/name".')
+        raise ModelError(
+            f'There is no model "{name}": give "bundled", one of `napari-wsimil models`, the path of a package folder or .zip, '
+            'or "hf:owner/name".'
+        )
     return folder
 
 
@@ -128,7 +140,7 @@ def network_of(spec: ModelSpec) -> MILModel:
     return Adapted(network, spec.encoder.dimension) if spec.adapter else network
 
 
-def _own_encoder(folder: Path) -> tuple[str, ...]:
+def encoder_files(folder: Path) -> tuple[str, ...]:
     """Return the files of the encoder that a package brings along, relative to its folder."""
     reference = read_model_spec(folder).encoder
     if not reference.inside:
@@ -166,7 +178,7 @@ def _load(folder: Path, source: str, _stamp: tuple[tuple[str, int, int], ...]) -
     behaviour = spec.model_dump_json(exclude={"id", "title", "training", "metrics", "calibration", *usual})
     scaling = [f"temperature {spec.calibration.temperature!r}"] if spec.calibration and spec.calibration.scales else []
     card = folder / storage.CARD
-    text = card.read_text(encoding="utf-8", errors="replace") if card.is_file() else ""
+    text = without_header(card.read_text(encoding="utf-8", errors="replace")) if card.is_file() else ""
     return Model(spec, mil, encoder, storage.digest(tensors, behaviour, *scaling), text, source)
 
 

@@ -17,6 +17,7 @@ from napari_wsimil.samples._truth import read_truth, truth_path, tumour_fraction
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from napari_wsimil.samples._confounders import ConfounderKind
     from napari_wsimil.samples._layout import Kind
 
 __all__ = ["make_sample_slide", "read_truth", "sample_folder", "truth_path", "tumour_fraction"]
@@ -38,8 +39,9 @@ def sample_folder() -> Path:
     return Path(user_cache_path("napari-wsimil", appauthor=False))
 
 
-def _kept(kind: Kind, seed: int, size: int) -> Path:
+def _kept(kind: Kind, seed: int, size: int, confounder: ConfounderKind | None) -> Path:
     which = "" if (seed, size) == (0, SIZE) else f"-seed{seed}-{size}px"
+    which += f"-{confounder}" if confounder else ""
     return sample_folder() / f"samples-v{VERSION}" / f"sample-{kind}{which}.tiff"
 
 
@@ -49,6 +51,7 @@ def make_sample_slide(
     kind: Kind = "tumour",
     seed: int = 0,
     size: int = SIZE,
+    confounder: ConfounderKind | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Path:
     """Make a pyramidal H&E-like slide at 0.5 µm per pixel, and its truth as ``<name>.truth.geojson`` beside it.
@@ -63,18 +66,23 @@ def make_sample_slide(
         Another number, another slide; the same number, the same pixels on every machine.
     size
         Side in level-0 px, a multiple of 1024.
+    confounder
+        "pen" or "blur" plants violet ink, or an area out of focus, on about a fifth of the tissue, clear of the foci: what a
+        model must not go by. The tissue detector leaves it in, the truth has it as "Confounder", the rest stays the same.
     progress
         Called with (blocks painted, blocks in all).
 
     Raises
     ------
     ValueError
-        For another kind, or a size that can't be drawn.
+        For another kind or confounder, or a size that can't be drawn.
     """
     if kind not in ("tumour", "normal"):
         raise ValueError(f"kind {kind!r} is neither 'tumour' nor 'normal'")
+    if confounder not in (None, "pen", "blur"):
+        raise ValueError(f"confounder {confounder!r} is neither 'pen' nor 'blur'")
     chosen = path is not None
-    target = Path(path) if path is not None else _kept(kind, seed, size)
+    target = Path(path) if path is not None else _kept(kind, seed, size, confounder)
     if not chosen and target.exists() and truth_path(target).exists():
         return target
     from napari_wsimil.samples._layout import make_layout
@@ -82,9 +90,10 @@ def make_sample_slide(
     from napari_wsimil.samples._truth import truth_json
     from napari_wsimil.samples._write import write_slide
 
-    layout = make_layout(kind, seed, size)
+    layout = make_layout(kind, seed, size, confounder)
     target.parent.mkdir(parents=True, exist_ok=True)
-    description = f"napari-wsimil sample slide {VERSION}: {kind}, seed {seed}. A drawing, for demonstration only."
+    planted = f", {confounder}" if confounder else ""
+    description = f"napari-wsimil sample slide {VERSION}: {kind}, seed {seed}{planted}. A drawing, for demonstration only."
     with written_whole(target) as part, written_whole(truth_path(target)) as truth:
         write_slide(Painter(layout), part, description, progress)
         truth.write_text(truth_json(layout))

@@ -14,9 +14,12 @@ from scipy import ndimage
 from skimage.draw import polygon2mask
 
 from napari_wsimil.samples import _stamps as stamps
+from napari_wsimil.samples._confounders import Confounder, place_confounder
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+    from napari_wsimil.samples._confounders import ConfounderKind
 
 Kind = Literal["tumour", "normal"]
 CELL = 16  # px per lattice step
@@ -43,6 +46,8 @@ class Layout:
         (N, 4) int64: x, y, kind, stamp; painted in this order.
     stain
         Hematoxylin and eosin strengths, glass brightness, and shifts of the two hues: what differs between laboratories.
+    confounder
+        What was planted on it, or None.
     """
 
     kind: Kind
@@ -53,9 +58,10 @@ class Layout:
     glands: NDArray[np.int64]
     cells: NDArray[np.int64]
     stain: NDArray[np.float64]
+    confounder: Confounder | None = None
 
 
-def make_layout(kind: Kind = "tumour", seed: int = 0, size: int = 16384) -> Layout:
+def make_layout(kind: Kind = "tumour", seed: int = 0, size: int = 16384, confounder: ConfounderKind | None = None) -> Layout:
     """Lay out a slide of `size` x `size` px at 0.5 µm per pixel; the same seed gives the same slide."""
     if size % 1024 or size < 2048:
         raise ValueError(f"size {size} is not a multiple of 1024 px of at least 2048")
@@ -68,7 +74,11 @@ def make_layout(kind: Kind = "tumour", seed: int = 0, size: int = 16384) -> Layo
     placed = _place_glands(rng, zones, size)
     cells = _place_cells(rng, zones, placed, size)
     fields = {name: np.clip(np.rint(field), 0, 255).astype(np.uint8) for name, field in zones.items()}
-    return Layout(kind, seed, size, fields, foci, placed, cells, stain)
+    planted = None
+    if confounder is not None:
+        own = np.random.default_rng([seed, size, 1 if kind == "tumour" else 0, 8])
+        planted = place_confounder(confounder, own, (fields["tissue"] > 128) & (fields["fat"] < 128), foci, size)
+    return Layout(kind, seed, size, fields, foci, placed, cells, stain, planted)
 
 
 def _noise(rng: np.random.Generator, lattice: int, wavelength: float) -> NDArray[np.float64]:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_wsimil.samples import _stamps as stamps
+from napari_wsimil.samples._confounders import MARGIN, blurred, inked, mixed
 from napari_wsimil.samples._layout import CELL, NEST_BORDER
 
 if TYPE_CHECKING:
@@ -41,6 +42,28 @@ class Painter:
 
     def paint(self, x: int, y: int, width: int, height: int) -> Plane:
         """The (height, width, 3) uint8 pixels of a window; all four numbers are multiples of 16."""
+        planted = self.layout.confounder
+        if planted is None:
+            return self._section(x, y, width, height)
+        inside = _spread(planted.field, x, y, width, height)
+        if not inside.any():
+            return self._section(x, y, width, height)
+        if planted.kind == "pen":
+            uneven = np.uint8(255) - (_tile(stamps.textures()["cloud"], x, y, width, height) >> 2)
+            return inked(self._section(x, y, width, height), _scale(_sharp(inside, 4), uneven))
+        return self._out_of_focus(_sharp(inside, 3), x, y)
+
+    def _out_of_focus(self, inside: Plane, x: int, y: int) -> Plane:
+        """A window blurred where `inside` (height, width) says so; what lies around it is looked at, too."""
+        height, width = inside.shape
+        left, top = min(MARGIN, x), min(MARGIN, y)
+        right, bottom = min(MARGIN, self.layout.size - x - width), min(MARGIN, self.layout.size - y - height)
+        wide = self._section(x - left, y - top, width + left + right, height + top + bottom)
+        window = (slice(top, top + height), slice(left, left + width))
+        return mixed(wide[window], blurred(wide)[window], inside)
+
+    def _section(self, x: int, y: int, width: int, height: int) -> Plane:
+        """The same before anything was planted."""
         blue, pink, mask = self._ground(x, y, width, height)
         self._glands(blue, pink, x, y)
         self._cells(blue, pink, x, y)

@@ -1,4 +1,4 @@
-"""Ground truth of a generated slide: the tumour foci as QuPath GeoJSON beside the slide."""
+"""Ground truth of a generated slide: the tumour foci, and what was planted, as QuPath GeoJSON beside the slide."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
     from napari_wsimil.samples._layout import Layout
 
+TUMOUR, CONFOUNDER = "Tumour", "Confounder"
+
 
 def truth_path(slide: str | Path) -> Path:
     """Where the ground truth of a generated slide lies."""
@@ -21,26 +23,37 @@ def truth_path(slide: str | Path) -> Path:
 
 
 def truth_json(layout: Layout) -> str:
-    """The foci as a FeatureCollection of annotations, level-0 px, closed rings."""
+    """The foci and the confounder as a FeatureCollection of annotations, level-0 px, closed rings."""
     features = [
-        {
-            "type": "Feature",
-            "geometry": {"type": "Polygon", "coordinates": [[*np.round(ring, 2).tolist(), np.round(ring[0], 2).tolist()]]},
-            "properties": {
-                "objectType": "annotation",
-                "name": f"Tumour focus {number}",
-                "classification": {"name": "Tumour", "color": [200, 0, 0]},
-            },
-        }
-        for number, ring in enumerate(layout.foci, start=1)
+        _feature(ring, f"Tumour focus {number}", TUMOUR, [200, 0, 0]) for number, ring in enumerate(layout.foci, start=1)
     ]
+    if layout.confounder is not None:
+        features.append(_feature(layout.confounder.outline, layout.confounder.kind.capitalize(), CONFOUNDER, [90, 90, 200]))
     return json.dumps({"type": "FeatureCollection", "features": features})
 
 
-def read_truth(slide: str | Path) -> list[NDArray[np.float64]]:
-    """Outlines of the tumour foci of a generated slide, each (n, 2) level-0 px (x, y); none on a normal slide."""
+def _feature(ring: NDArray[np.float64], name: str, kind: str, colour: list[int]) -> dict[str, object]:
+    return {
+        "type": "Feature",
+        "geometry": {"type": "Polygon", "coordinates": [[*np.round(ring, 2).tolist(), np.round(ring[0], 2).tolist()]]},
+        "properties": {"objectType": "annotation", "name": name, "classification": {"name": kind, "color": colour}},
+    }
+
+
+def read_truth(slide: str | Path, kind: str = TUMOUR) -> list[NDArray[np.float64]]:
+    """Outlines of the tumour foci of a generated slide, each (n, 2) level-0 px (x, y); none on a normal slide.
+
+    Parameters
+    ----------
+    kind
+        "Confounder" gives what was planted instead.
+    """
     collection = json.loads(truth_path(slide).read_text())
-    return [np.asarray(feature["geometry"]["coordinates"][0], np.float64) for feature in collection["features"]]
+    return [
+        np.asarray(feature["geometry"]["coordinates"][0], np.float64)
+        for feature in collection["features"]
+        if feature["properties"]["classification"]["name"] == kind
+    ]
 
 
 def tumour_fraction(

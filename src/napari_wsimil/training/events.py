@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -30,7 +30,8 @@ class Event:
     data
         JSON-able. step: phase, step, steps (in this epoch), losses {name: value}, seconds_left. epoch: losses (means),
         validation {name: value}, learning_rate, seconds, best (whether it is the best so far), best_epoch. finish: best_epoch,
-        epochs, seconds, stopped ("epochs" or "patience"). progress: done, total, what (a slide's name), seconds_left.
+        epochs, seconds, stopped ("epochs" or "patience"). progress: done, total, what (a slide's name), seconds_left. stage, of
+        a training in several: number, stages, title, titles {stage: title} of all, finished (before this process).
     """
 
     kind: Kind
@@ -78,10 +79,20 @@ class EventLog:
 
 
 def read_events(path: Path) -> Iterator[Event]:
-    """Events of a log, oldest first; a last line that is still being written is left out."""
+    """Events of a log, oldest first; a last line that is still being written, and what a bad disk left, are left out."""
     with path.open("rb") as file:
         for line in file:
-            if not line.endswith(b"\n"):
-                return
-            found = json.loads(line)
-            yield Event(found.pop("kind"), found.pop("stage"), found.pop("epoch"), found)
+            event = parsed_event(line) if line.endswith(b"\n") else None
+            if event is not None:
+                yield event
+
+
+def parsed_event(line: bytes) -> Event | None:
+    """The event of a line; None where it is none: logs outlive full and broken disks."""
+    try:
+        found = json.loads(line)
+        event = Event(found.pop("kind"), found.pop("stage"), found.pop("epoch"), found)
+    except (ValueError, KeyError, AttributeError, TypeError):
+        return None
+    known = event.kind in get_args(Kind) and isinstance(event.stage, str) and isinstance(event.epoch, int)
+    return event if known else None

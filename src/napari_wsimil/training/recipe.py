@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from napari_wsimil.bags import Bag
     from napari_wsimil.mil import MILModel
     from napari_wsimil.training.bag_sets import BagSet
+    from napari_wsimil.training.evaluation.scoring import Scores
     from napari_wsimil.training.events import Event
     from napari_wsimil.training.runs.staged import StagedResult, StagedTask
 
@@ -50,11 +51,17 @@ class Recipe(ABC):
         What it learns from.
     settings
         How.
+
+    Attributes
+    ----------
+    scores
+        What the model said of the validation slides when it was judged last; None where it was not.
     """
 
     def __init__(self, model: MILModel, bags: BagSet, settings: TrainingSettings) -> None:
         self.model, self.bags, self.settings = model, bags, settings
         self.modules: nn.Module = model
+        self.scores: Scores | None = None
         self.optimisers: dict[str, torch.optim.Optimizer] = {}
         self._plateaus: dict[str, ReduceLROnPlateau] = {}
         self._first_rates: dict[str, list[float]] = {}
@@ -88,7 +95,7 @@ class Recipe(ABC):
         TrainingError
             They can't tell what chooses the epoch: a class is missing.
         """
-        scores = score(self.model, validation)
+        self.scores = scores = score(self.model, validation)
         told = dict.fromkeys(get_args(Selection), math.nan)
         for name in told:
             if name == self.settings.select:

@@ -21,6 +21,7 @@ from napari_wsimil.training.bag_sets import load_ahead
 from napari_wsimil.training.events import Event, EventLog
 from napari_wsimil.training.journal import Journal
 from napari_wsimil.training.state import numbers_of, restore, tensors_of
+from napari_wsimil.training.watching import Glance, Watch
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
@@ -86,6 +87,9 @@ class Trainer:
         Its name in events.
     log
         Where events are written; None: `events.jsonl` in the folder.
+    watch, watch_first
+        Called after each epoch, once all of it is kept, and as epoch -1 before the first one too where `watch_first` says so;
+        weights are the same with and without it.
     """
 
     def __init__(
@@ -97,6 +101,8 @@ class Trainer:
         identity: str = "",
         stage: str = "train",
         log: EventLog | None = None,
+        watch: Watch | None = None,
+        watch_first: bool = False,
     ) -> None:
         self.recipe, self.validation, self.folder, self.stage = recipe, validation, folder, stage
         self.settings = recipe.settings
@@ -105,7 +111,7 @@ class Trainer:
         self._journal = Journal(folder / "journal")
         self._log = log or EventLog(folder / "events.jsonl")
         self._best_weights = folder / "best.safetensors"
-        self._at = Position()
+        self._watch, self._watch_first, self._at = watch, watch_first, Position()
         self._logged = self._saved = -math.inf
         self._saving = 0.0
 
@@ -120,6 +126,8 @@ class Trainer:
         resumed = self._restore()
         if not resumed:
             self._save(force=True)
+            if self._watch_first:
+                self._show(-1)
         yield self._tell("start", resumed=resumed, epochs=self.settings.epochs, slides=len(self.recipe.bags))
         while not self._stopped():
             yield from self._epoch()
@@ -203,7 +211,19 @@ class Trainer:
         self._at = Position(at.epoch + 1, best=at.best, best_loss=at.best_loss, best_epoch=at.best_epoch, seconds=at.seconds)
         self._save(force=True)
         self._journal.flush()
+        self._show(event.epoch)
         return event
+
+    def _show(self, epoch: int) -> None:
+        """Let who watches look at the network; the time counts, so that what is left is told as it is."""
+        if self._watch is None:
+            return
+        recipe, started = self.recipe, time.perf_counter()
+        if epoch < 0 and recipe.scores is None:
+            recipe.judge(self.validation)
+        last = bool(self._stopped())
+        self._watch(Glance(self.stage, epoch, recipe.model, recipe.bags, self.validation, recipe.scores, last))
+        self._at.seconds += time.perf_counter() - started
 
     def _better(self, validation: dict[str, float]) -> bool:
         at, settings = self._at, self.settings

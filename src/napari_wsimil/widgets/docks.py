@@ -38,6 +38,7 @@ _SIZE = "wsimil_size"
 """Property of a window: how large it was before a dock came that is not in its place yet."""
 
 TRIES, TRY_MS = 8, 100
+FRONT_MS = 150
 
 
 def open_dock(viewer: Any, name: str) -> Any:
@@ -70,6 +71,21 @@ def dock_around(widget: QWidget) -> QDockWidget | None:
     while parent is not None and not isinstance(parent, QDockWidget):
         parent = parent.parentWidget()
     return parent
+
+
+def stay_in_front(widget: QWidget) -> None:
+    """Bring the dock around a widget to the front again, once another one that was just opened has taken its place."""
+    soon = QTimer(widget)
+    soon.setSingleShot(True)
+    soon.timeout.connect(lambda: _raise(widget))
+    soon.timeout.connect(soon.deleteLater)
+    soon.start(FRONT_MS)
+
+
+def _raise(widget: QWidget) -> None:
+    dock = dock_around(widget)
+    if dock is not None:
+        dock.raise_()
 
 
 def _settle(widget: QWidget, name: str, before: Mapping[int, QSize]) -> None:

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from napari.qt.threading import create_worker
 from qtpy.QtCore import QSignalBlocker, Signal  # type: ignore[attr-defined]
 from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QToolButton, QVBoxLayout, QWidget
 
+from napari_wsimil.widgets.background import read_in_background
 from napari_wsimil.widgets.model_card import ModelCard
-from napari_wsimil.widgets.parts import combo_item, form, narrow_combo, text_label
+from napari_wsimil.widgets.model_list import models_changed
+from napari_wsimil.widgets.parts import combo_item, follow, form, narrow_combo, text_label
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-CHOOSE = "choose-folder"
+CHOOSE = ":choose-folder"
+"""No name that a model can have."""
 CAVEATS = {True: "For demonstration, not for diagnosis.", False: "For research, not for diagnosis."}
 
 
@@ -29,12 +32,12 @@ def survey() -> tuple[Sequence[Any], str]:
 
 
 class ModelChooser(QWidget):
-    """Model and device; both lists are complete as soon as a worker has looked around.
+    """Model and device; both lists are complete as soon as a worker has looked around, and whenever the library changed.
 
     Signals
     -------
     refused
-        A folder was chosen that is no model package; carries one sentence.
+        A folder was chosen that is no model package, or the chosen model is gone; carries one sentence, or "" once it is back.
     """
 
     refused = Signal(str)
@@ -50,14 +53,16 @@ class ModelChooser(QWidget):
         self.card_button.clicked.connect(lambda: ModelCard(self.model, self).show())
         self.caveat = text_label()
         self._chosen = 0
+        self._wanted = ""
+        self._lost = ""
+        self._round = 0
         self._ids: dict[str, str] = {}
         self._lay_out()
         self._fill_models([("Bundled model", "bundled", None)])
         self._fill_devices()
         self.model_combo.currentIndexChanged.connect(self._picked)
-        worker = create_worker(survey, _ignore_errors=True)
-        worker.returned.connect(self._found)
-        worker.start()
+        follow(models_changed, self.refresh, self)
+        self.refresh()
 
     @property
     def model(self) -> str:
@@ -73,6 +78,22 @@ class ModelChooser(QWidget):
     def device(self) -> str:
         """What `predict` takes: "auto", "cpu", "cuda" or "mps"."""
         return str(self.device_combo.currentData())
+
+    def refresh(self) -> None:
+        """Look around for models again, in a worker; what is chosen stays chosen."""
+        self._round += 1
+        read_in_background(self._round, survey, self._found)
+
+    def choose(self, name: str) -> None:
+        """Choose a model by what `load_model` takes: at once where it is listed, or when the list has it."""
+        index = self.model_combo.findData(name)
+        if index >= 0:
+            self.model_combo.setCurrentIndex(index)
+        elif (Path(name) / "model.json").is_file():
+            self.add_folder(name)
+        else:
+            self._wanted = name
+            self.refresh()
 
     def add_folder(self, folder: str) -> None:
         """Add a model package by its folder and choose it; `refused` is emitted where it is none."""
@@ -121,8 +142,11 @@ class ModelChooser(QWidget):
         item.setEnabled(kind is not None)
         item.setToolTip(why_not)
 
-    def _found(self, result: tuple[Sequence[Any], str]) -> None:
-        """Complete both lists with what the survey found."""
+    def _found(self, told: tuple[int, Any]) -> None:
+        """Complete both lists with what the newest survey found."""
+        number, result = told
+        if number != self._round or isinstance(result, Exception):
+            return
         models, kind = result
         self._ids = {model.name: model.spec.id for model in models if model.spec is not None}
         if kind == "cpu":
@@ -130,16 +154,35 @@ class ModelChooser(QWidget):
         else:
             self._offer_gpu(kind)
         if models:
-            extra = [(Path(name).name, name, None) for name in self._folders() if name not in {model.name for model in models}]
-            self._fill_models([(_title(model), model.name, model.problem) for model in models] + extra)
+            self._list(models)
+        wanted, self._wanted = self._wanted, ""
+        if wanted and self.model_combo.findData(wanted) >= 0:
+            self.model_combo.setCurrentIndex(self.model_combo.findData(wanted))
+        elif wanted:
+            self.refused.emit(f"There is no model {wanted!r} any more; choose another.")
+
+    def _list(self, models: Sequence[Any]) -> None:
+        """List these; a chosen model that is gone is told, and chosen again when it is brought back."""
+        name, title = self.model, self.model_combo.currentText()
+        extra = [(Path(folder).name, folder, None) for folder in self._folders() if folder not in {one.name for one in models}]
+        self._fill_models([(shown, model.name, model.problem) for shown, model in _titled(models)] + extra)
+        if self._wanted:
+            return
+        if name != self.model:
+            self._lost = name
+            self.refused.emit(f"{title} is gone from the list of models; {self.model_combo.currentText()} is chosen now.")
+        elif self._lost and self.model_combo.findData(self._lost) >= 0:
+            self._wanted = self._lost
+            self.refused.emit("")
 
     def _folders(self) -> list[str]:
+        """Packages that were chosen by their folder, and are there still."""
         names = [str(self.model_combo.itemData(row)) for row in range(self.model_combo.count())]
-        return [name for name in names if name not in {"bundled", CHOOSE}]
+        return [name for name in names if Path(name).is_absolute() and Path(name).is_dir()]
 
     def _picked(self, index: int) -> None:
         if self.model_combo.itemData(index) != CHOOSE:
-            self._chosen = index
+            self._chosen, self._lost = index, ""
             self._tell_caveat()
             return
         with QSignalBlocker(self.model_combo):
@@ -156,8 +199,10 @@ class ModelChooser(QWidget):
         self.caveat.setText(CAVEATS[self.model == "bundled"])
 
 
-def _title(model: Any) -> str:
-    return str((model.spec.title or model.spec.id) if model.spec is not None else Path(model.name).name)
+def _titled(models: Sequence[Any]) -> list[tuple[str, Any]]:
+    """Models with what the list calls them: their titles, and their names too where two have one title."""
+    often = Counter(model.title for model in models)
+    return [(f"{model.title} ({model.folder.name})" if often[model.title] > 1 else model.title, model) for model in models]
 
 
 def _id_in(folder: str) -> str:

@@ -178,6 +178,11 @@ def colour_as_error(label: QWidget, theme: str) -> None:
     label.setStyleSheet(f"color: {ERROR_COLOURS['dark' if red + green + blue < 384 else 'light']};")
 
 
+def link(address: str, text: str, theme: str) -> str:
+    """A link for a label, in the colour of texts: Qt's blue is not readable on dark backgrounds."""
+    return f'<a href="{address}" style="color: {get_theme(theme).text.as_hex()};">{text}</a>'
+
+
 def say(label: QLabel, text: str) -> None:
     """Show a text, or hide the label where there is none."""
     label.setText(text)

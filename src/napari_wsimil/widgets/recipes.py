@@ -211,7 +211,7 @@ def _typed_mpp(prediction: SlidePrediction) -> float | None:
     return float(mpp[0]) if typed else None
 
 
-def _model(prediction: SlidePrediction) -> str:
+def model_source(prediction: SlidePrediction) -> str:
     """What `load_model` takes; a folder by its whole path."""
     about = prediction.provenance.get("model", {})
     source = str(about.get("source") or about.get("id") or "bundled")
@@ -230,7 +230,7 @@ def _predict_call(prediction: SlidePrediction, how: Mapping[str, Any]) -> str:
     return python_call(
         "predict",
         _slide_path(prediction),
-        _model(prediction),
+        model_source(prediction),
         mpp=_typed_mpp(prediction),
         options=Code(python_call("PatchOptions", **options)) if options else None,
         **_unlike_defaults(how),
@@ -243,7 +243,7 @@ def _predict_command(prediction: SlidePrediction, how: Mapping[str, Any], folder
     options = _options(prediction)
     inside = options.get("inside")
     given: dict[str, Any] = {
-        "model": _model(prediction),
+        "model": model_source(prediction),
         "out": folder,
         "mpp": _typed_mpp(prediction),
         "overlap": options.get("overlap"),

@@ -76,6 +76,7 @@ class Session:
         self._patch: Patch | None = None
         self._waiting = 0
         self.deeds: list[Recipe] = []
+        self.board: Any = None  # the one of all docks that draw on the slide, see `annotate.board.board_of`
 
     @property
     def slide_layer(self) -> Any | None:

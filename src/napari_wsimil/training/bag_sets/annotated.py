@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from napari_wsimil.annotations.coverage import labels_of, patch_classes
+from napari_wsimil.annotations.small import enlarged
 from napari_wsimil.errors import TrainingError
 from napari_wsimil.training.bag_sets.base import NamedBags
 
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from napari_wsimil.annotations import Annotations
+    from napari_wsimil.annotations import Annotations, Region
     from napari_wsimil.bags import Bag
     from napari_wsimil.patches import PatchGrid
     from napari_wsimil.training.bag_sets.base import BagSet
@@ -55,7 +56,7 @@ class AnnotatedBags(NamedBags):
         if len(annotations) != len(bags):
             raise TrainingError(f"{len(annotations)} annotations do not belong to {len(bags)} slides.")
         self.bags, self.annotations, self.classes = bags, tuple(annotations), tuple(classes)
-        self._min_share, self._rest, self._names = min_share, rest, names
+        self._min_share, self._rest, self.meanings = min_share, rest, names
         self._known: dict[int, Mapping[float, NDArray[np.bool_]]] = {}
 
     def bag(self, row: int) -> Bag:
@@ -93,12 +94,16 @@ class AnnotatedBags(NamedBags):
         drawn = self.annotations[row]
         if drawn is None:
             return allowed_by(self.bags.instance_labels(row) or {}, len(self.classes))
-        return {
-            mpp: patch_classes(
-                drawn.regions, self._grid(row, bag, mpp), self.classes, self._min_share, rest=self._rest, names=self._names
-            )
-            for mpp in bag.mpps
-        }
+        return {mpp: self._said(drawn.regions, self._grid(row, bag, mpp)) for mpp in bag.mpps}
+
+    def taught_by(self, row: int, region: Region, bag: Bag, mpp: float) -> NDArray[np.bool_]:
+        """(N,) which patches of a slide a region alone says something of."""
+        told: NDArray[np.bool_] = np.logical_not(self._said((region,), self._grid(row, bag, mpp)).all(axis=1))
+        return told
+
+    def _said(self, regions: Sequence[Region], grid: PatchGrid) -> NDArray[np.bool_]:
+        drawn = enlarged(regions, grid, self._min_share)
+        return patch_classes(drawn, grid, self.classes, self._min_share, rest=self._rest, names=self.meanings)
 
     def _grid(self, row: int, bag: Bag, mpp: float) -> PatchGrid:
         try:

@@ -40,6 +40,24 @@ class BagSet(Protocol):
         """Mpp -> (N,) class of each patch, -1 where not known; None where nothing is known of any."""
 
 
+class NoBags:
+    """The set without slides: of a training that nothing validates."""
+
+    names: tuple[str, ...] = ()
+    targets: NDArray[np.int64] = np.empty(0, np.int64)
+
+    def __len__(self) -> int:
+        return 0
+
+    def bag(self, row: int) -> Bag:
+        """There is none."""
+        raise IndexError(row)
+
+    def instance_labels(self, row: int) -> None:
+        """There is none."""
+        raise IndexError(row)
+
+
 class NamedBags:
     """What all sets have: names and targets.
 

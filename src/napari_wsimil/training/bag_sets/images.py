@@ -12,6 +12,7 @@ from PIL import Image, UnidentifiedImageError
 from napari_wsimil.bags.images import ImageBag
 from napari_wsimil.errors import TrainingError
 from napari_wsimil.training.bag_sets.base import NamedBags
+from napari_wsimil.training.data.feature_folders import IMAGE_SUFFIXES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
 
     from napari_wsimil.training.data.manifest import Case
 
-IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp"})
 LARGEST = 1 << 22
 """Pixels of a patch image: a larger one is a slide in the wrong place."""
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Literal
 
 from napari_wsimil.errors import TrainingError
-from napari_wsimil.training.bag_sets.images import IMAGE_SUFFIXES
-from napari_wsimil.training.data.feature_folders import FEATURE_SUFFIXES
+from napari_wsimil.training.data.feature_folders import FEATURE_SUFFIXES, IMAGE_SUFFIXES
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

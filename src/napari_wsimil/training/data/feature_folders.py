@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 FEATURE_SUFFIXES = (".h5", ".hdf5", ".pt")
+IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp"})
+"""Of the images in a folder of patches."""
 SLIDE_SUFFIXES = frozenset(
     [
         ".svs",
@@ -86,6 +88,10 @@ class FeatureFolders:
                     return tuple(self._files[key])
         where = " and ".join(str(folder) for folder in self.folders)
         raise TrainingError(f"There are no features of {names[0]} in {where}; extract them, or delete the line.")
+
+    def all(self) -> dict[str, tuple[Path, ...]]:
+        """Name of each slide -> its feature files."""
+        return {name: tuple(files) for name, files in self._files.items()}
 
     def _look_through(self, folder: Path) -> None:
         if not folder.is_dir():

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from napari_wsimil.errors import TrainingError
-from napari_wsimil.training.data.feature_folders import FeatureFolders, plain_name
+from napari_wsimil.training.data.feature_folders import FEATURE_SUFFIXES, FeatureFolders, plain_name
 from napari_wsimil.training.data.tables import Row, find_column, read_table
 
 if TYPE_CHECKING:
@@ -24,6 +24,7 @@ COLUMNS: dict[str, tuple[str, ...]] = {
     "fold": ("fold", "kfold", "cv_fold"),
     "annotation": ("annotation", "annotations", "annotation_path", "polygons", "geojson"),
     "mpp": ("mpp",),
+    "files": ("files",),
 }
 """What is asked of a manifest -> the headings under which it may stand, ours first and then those of other tools."""
 
@@ -32,7 +33,9 @@ SPLITS = {
     "validation": ("validation", "val", "valid", "dev", "tuning"),
     "test": ("test", "testing", "holdout", "held-out"),
 }
-_SPLIT_OF = {word: split for split, words in SPLITS.items() for word in words}
+SPLIT_OF = {word: split for split, words in SPLITS.items() for word in words}
+FILES_BETWEEN = ";"
+"""Between the feature files of one slide, one for each magnification, in the column `files`."""
 
 
 @dataclass(frozen=True)
@@ -59,6 +62,8 @@ class Case:
         µm per pixel of level 0 where the slide does not say or is wrong, or None.
     files
         Feature files, one for each magnification, where there are several; empty: just `path`.
+    slide
+        The slide of which the features are, where the manifest names one that is here; None for slides themselves.
     """
 
     name: str
@@ -70,6 +75,7 @@ class Case:
     annotation: Path | None = None
     mpp: float | None = None
     files: tuple[Path, ...] = ()
+    slide: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -91,6 +97,7 @@ def read_manifest(
     classes: Sequence[str] | None = None,
     labelled: bool = True,
     features: str | Path | Sequence[str | Path] | None = None,
+    gone: dict[str, str | None] | None = None,
 ) -> Manifest:
     """Read and check a manifest.
 
@@ -105,6 +112,9 @@ def read_manifest(
         Whether every slide needs a label.
     features
         Folder, or several, of feature files named like the slides: ours, TRIDENT's or CLAM's. Cases then point at these.
+    gone
+        Where given, lines whose file is gone are left out, and the name and the split of each are added here, instead of a
+        complaint.
 
     Raises
     ------
@@ -116,10 +126,17 @@ def read_manifest(
     found = {asked: find_column(columns, words) for asked, words in COLUMNS.items()}
     _check_columns(source, columns, found, labelled=labelled)
     folders = FeatureFolders([features] if isinstance(features, str | Path) else features) if features is not None else None
-    cases = []
+    cases, kept = [], []
     for row in rows:
         cells = {asked: row.cells.get(column, "") for asked, column in found.items() if column is not None}
-        cases.append(_case(_Line(source, row.number, cells), folders, labelled=labelled))
+        try:
+            cases.append(_case(_Line(source, row.number, cells), folders, labelled=labelled))
+            kept.append(row)
+        except _GoneError:
+            if gone is None:
+                raise
+            gone[cells.get("name") or plain_name(cells.get("path", ""))] = SPLIT_OF.get(cells.get("split", "").lower())
+    rows = kept
     _check_unique(source, cases, rows)
     _check_patients(source, cases, rows)
     return Manifest(source, tuple(cases), _classes(source, cases, rows, classes, labelled=labelled))
@@ -136,6 +153,10 @@ def _check_columns(source: Path, columns: Sequence[str], found: Mapping[str, str
             f"{source} has both a column {found['split']!r} and a column {found['fold']!r}; delete one: a split is for one "
             "training, folds are for a cross-validation."
         )
+
+
+class _GoneError(TrainingError):
+    """A file that a line names is not there."""
 
 
 @dataclass(frozen=True)
@@ -157,7 +178,7 @@ class _Line:
             path = self.source.parent / path.expanduser()
             if path.exists():
                 return path
-        raise self.fault(f"there is no {what} {str(path)[:200]}; {hint}.")
+        raise _GoneError(str(self.fault(f"there is no {what} {str(path)[:200]}; {hint}.")))
 
 
 def _case(line: _Line, folders: FeatureFolders | None, *, labelled: bool) -> Case:
@@ -180,10 +201,14 @@ def _case(line: _Line, folders: FeatureFolders | None, *, labelled: bool) -> Cas
         annotation=_annotation(line),
         mpp=_mpp(line),
         files=files if len(files) > 1 else (),
+        slide=_slide(line, where, files),
     )
 
 
 def _files(line: _Line, name: str, where: str, folders: FeatureFolders | None) -> tuple[Path, ...]:
+    if folders is None and line.cells.get("files"):
+        several = filter(None, map(str.strip, line.cells["files"].split(FILES_BETWEEN)))
+        return tuple(line.existing(text, "file", "correct the path") for text in several)
     if folders is not None:
         try:
             return folders.files(name, plain_name(where))
@@ -193,25 +218,37 @@ def _files(line: _Line, name: str, where: str, folders: FeatureFolders | None) -
     return (line.existing(where, "file", hint),)
 
 
+def _slide(line: _Line, where: str, files: tuple[Path, ...]) -> Path | None:
+    """The slide that a line names beside feature files, as far as it is here."""
+    with suppress(TrainingError):
+        named = line.existing(where, "file", "")
+        return None if named in files or named.suffix.lower() in FEATURE_SUFFIXES else named
+    return None
+
+
 def _split(line: _Line) -> str | None:
     word = line.cells.get("split", "").lower()
     if not word:
         return None
-    if word not in _SPLIT_OF:
+    if word not in SPLIT_OF:
         raise line.fault(f"the split {word!r} is not known; write train, validation or test.")
-    return _SPLIT_OF[word]
+    return SPLIT_OF[word]
 
 
 def _fold(line: _Line) -> int | None:
     text = line.cells.get("fold", "")
     if not text:
         return None
-    digits = text.lower().removeprefix("fold").strip(" _-")
-    # spreadsheets make 1.0 of 1
-    digits = digits.removesuffix(".0")
-    if not digits.isdecimal():
+    fold = read_fold(text)
+    if fold is None:
         raise line.fault(f"the fold {text!r} is no whole number; write 0, 1, 2 ...")
-    return int(digits)
+    return fold
+
+
+def read_fold(text: str) -> int | None:
+    """Number of a fold as people and spreadsheets write it: 1, fold_1, 1.0; None where it is no such number."""
+    digits = text.lower().removeprefix("fold").strip(" _-").removesuffix(".0")
+    return int(digits) if digits.isdecimal() else None
 
 
 def _annotation(line: _Line) -> Path | None:
@@ -225,13 +262,19 @@ def _mpp(line: _Line) -> float | None:
     text = line.cells.get("mpp", "")
     if not text:
         return None
+    mpp = read_mpp(text)
+    if mpp is None:
+        raise line.fault(f"the mpp {text!r} is no number of micrometres per pixel; write for example 0.25.")
+    return mpp
+
+
+def read_mpp(text: str) -> float | None:
+    """µm per pixel as people write it, with a point or a comma; None where it is no such number."""
     try:
         mpp = float(text.replace(",", "."))
     except ValueError:
-        mpp = 0.0
-    if not 0.01 <= mpp <= 100:
-        raise line.fault(f"the mpp {text!r} is no number of micrometres per pixel; write for example 0.25.")
-    return mpp
+        return None
+    return mpp if 0.01 <= mpp <= 100 else None
 
 
 def _check_unique(source: Path, cases: Sequence[Case], rows: Sequence[Row]) -> None:
@@ -281,10 +324,11 @@ def _classes(
         raise TrainingError(
             f"{source}: all slides have the label {next(iter(lines))!r}; a model needs slides of at least two classes."
         )
-    return tuple(sorted(lines, key=_order))
+    return tuple(sorted(lines, key=class_order))
 
 
-def _order(label: str) -> tuple[int, float, str]:
+def class_order(label: str) -> tuple[int, float, str]:
+    """Key by which classes stand in the order of a model's outputs: numbers by size, then words."""
     try:
         return 0, float(label), label
     except ValueError:

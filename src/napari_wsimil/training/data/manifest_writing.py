@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from napari_wsimil.errors import TrainingError, printable
 from napari_wsimil.files import written_whole
+from napari_wsimil.training.data.manifest import FILES_BETWEEN
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -52,6 +53,7 @@ def _cells(case: Case, folder: Path) -> dict[str, str]:
         "fold": "" if case.fold is None else str(case.fold),
         "annotation": "" if case.annotation is None else _written(case.annotation, folder),
         "mpp": "" if case.mpp is None else f"{case.mpp:.10g}",
+        "files": FILES_BETWEEN.join(_written(file, folder) for file in case.files),
     }
 
 

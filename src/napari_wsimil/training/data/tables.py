@@ -25,7 +25,7 @@ class Row:
     cells: Mapping[str, str]
 
 
-def read_table(path: Path) -> tuple[tuple[str, ...], list[Row]]:
+def read_table(path: Path, *, may_be_empty: bool = False) -> tuple[tuple[str, ...], list[Row]]:
     """Read a CSV file: its columns and its rows, empty lines left out.
 
     The separator is the one that stands in the heading most often; a byte-order mark, UTF-16 from spreadsheets and Latin-1
@@ -58,7 +58,7 @@ def read_table(path: Path) -> tuple[tuple[str, ...], list[Row]]:
         raise TrainingError(
             f"{path}, line {reader.line_num}: this is no CSV ({error}); save the table as CSV again."
         ) from error
-    if not rows:
+    if not rows and not may_be_empty:
         raise TrainingError(f"{path} lists no slide; write a heading and one line for each slide.")
     return columns, rows
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from napari_wsimil import __version__
 from napari_wsimil.errors import TrainingError
 from napari_wsimil.files import written_whole
+from napari_wsimil.training.evaluation.changes import changes
 from napari_wsimil.training.evaluation.figures import TITLES
 from napari_wsimil.training.runs.run_folder import MANIFEST, METRICS, MODEL, PLOTS, PREDICTIONS, REPORT, SETTINGS
 
@@ -76,6 +77,8 @@ def _content(folder: Path) -> dict[str, Any]:
     versions, notices = settings.pop("versions", {}), settings.pop("notices", [])
     if settings.get("parameters") == settings.get("hyper-parameters"):
         settings.pop("parameters", None)
+    if not metrics["cases"]:
+        return {**_unjudged(folder, settings, metrics), "changes": changes(folder), "notices": notices, **_when()}
     cards = [_row(TITLES[name], metrics["figures"][name]) for name in CARDS if name in metrics["figures"]]
     heads, slides, left_out = _slides(folder / PREDICTIONS)
     described = {**CURVES, "confusion_matrix": _in_words(metrics)}
@@ -83,6 +86,8 @@ def _content(folder: Path) -> dict[str, Any]:
     tables = [("Settings", list(_flat(settings))), ("Versions", list(_flat(versions)))]
     return {
         "title": _title(folder, settings, metrics),
+        "judged": True,
+        "changes": changes(folder),
         "summary": _summary(metrics),
         "notices": notices,
         "level": f"{metrics['interval']['level']:.0%}".replace("%", " %"),
@@ -101,8 +106,24 @@ def _content(folder: Path) -> dict[str, Any]:
         "training": _picture(folder, "training", "Losses and validation figures of every epoch"),
         "data": _data(folder / MANIFEST),
         "tables": [table for table in tables if table[1]],
-        "version": __version__,
-        "made": datetime.now(UTC).strftime("%d %B %Y, %H:%M UTC"),
+        **_when(),
+    }
+
+
+def _when() -> dict[str, str]:
+    return {"version": __version__, "made": datetime.now(UTC).strftime("%d %B %Y, %H:%M UTC")}
+
+
+def _unjudged(folder: Path, settings: Mapping[str, Any], metrics: Mapping[str, Any]) -> dict[str, Any]:
+    """Of a model that no slide with a label judges."""
+    return {
+        "title": _title(folder, settings, metrics),
+        "judged": False,
+        "summary": "No slide with a label judges this model: nothing here says how good it is.",
+        "trained": _trained(metrics.get("training")),
+        "training": None,
+        "data": _data(folder / MANIFEST),
+        "tables": [("Settings", list(_flat(settings)))],
     }
 
 

@@ -5,21 +5,21 @@ from __future__ import annotations
 from copy import deepcopy
 from typing import TYPE_CHECKING, Any
 
-from napari_wsimil.packages import save_model
+from napari_wsimil.packages import Calibration, save_model
 from napari_wsimil.training.evaluation.calibration import calibrated, fit_temperature
 from napari_wsimil.training.evaluation.metrics import measure
-from napari_wsimil.training.evaluation.outputs import write_evaluation
+from napari_wsimil.training.evaluation.outputs import SCHEMA_VERSION, write_evaluation
 from napari_wsimil.training.evaluation.scoring import score
 from napari_wsimil.training.events import Event, read_events
 from napari_wsimil.training.runs.run_card import run_card
-from napari_wsimil.training.runs.run_folder import EVENTS, MODEL
+from napari_wsimil.training.runs.run_folder import EVENTS, METRICS, MODEL
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Mapping
 
     import torch
 
-    from napari_wsimil.packages import Calibration, Model
+    from napari_wsimil.packages import Model
     from napari_wsimil.training.bag_sets import BagSet
     from napari_wsimil.training.evaluation.scoring import Scores
     from napari_wsimil.training.runs.study import Study
@@ -35,11 +35,14 @@ def judge(study: Study, model: Model, opened: Mapping[str, BagSet]) -> Generator
     opened
         Bags of "validation", and of "test" where there are such slides; otherwise the figures are those of validation.
     """
+    if not opened:
+        _leave_unjudged(study, model)
+        return
     scores: dict[str, Scores] = {}
     for side, bags in opened.items():
         scores[side] = yield from scored(model, bags, study.device, side)
     positive = model.positive_class
-    calibration = fit_temperature(scores["validation"], positive)
+    calibration = _calibration(study, scores.get("validation"), positive)
     patients = {case.name: case.patient for case in study.cases}
     figures = {
         side: measure(calibrated(found, calibration), positive=positive, patients=[patients[name] for name in found.names])
@@ -48,7 +51,6 @@ def judge(study: Study, model: Model, opened: Mapping[str, BagSet]) -> Generator
     finish_package(study, model, calibration, figures)
     shown = "test" if "test" in scores else "validation"
     more: dict[str, Any] = {"validation": figures["validation"]} if shown == "test" else {}
-    training = {name: model.spec.training[name] for name in ("epochs", "best_epoch", "stopped") if name in model.spec.training}
     write_evaluation(
         study.folder.path,
         scores[shown],
@@ -57,8 +59,33 @@ def judge(study: Study, model: Model, opened: Mapping[str, BagSet]) -> Generator
         patients=[patients[name] for name in scores[shown].names],
         split=shown,
         events=read_events(study.folder.path / EVENTS),
-        more={**more, "training": training},
+        more={**more, "training": _training(model)},
     )
+
+
+def _leave_unjudged(study: Study, model: Model) -> None:
+    """The package and `metrics.json` of a model that no slide with a label judges: without figures."""
+    finish_package(study, model, _calibration(study, None, model.positive_class), {})
+    classes = list(model.classes)
+    counts = dict.fromkeys(classes, 0)
+    about = {"schema_version": SCHEMA_VERSION, "split": "no", "cases": 0, "patients": None, "classes": classes}
+    figures: dict[str, Any] = {"figures": {}, "confusion_matrix": [], "per_class": [], "training": _training(model)}
+    study.folder.write(METRICS, {**about, "positive_class": model.positive_class, "counts": counts, **figures})
+
+
+def _calibration(study: Study, scores: Scores | None, positive: str | None) -> Calibration:
+    """Fitted to validation slides; where these say nothing, what the model had before it was fine-tuned, if anything."""
+    note = "No slide with a label judged the model."
+    fitted = Calibration(method="none", cases=0, note=note) if scores is None else fit_temperature(scores, positive)
+    if fitted.scales or study.calibration is None or not study.calibration.scales:
+        return fitted
+    return study.calibration.model_copy(update={"note": f"{fitted.note} The calibration is that from before fine-tuning."})
+
+
+def _training(model: Model) -> dict[str, Any]:
+    """How the training ended."""
+    told = model.spec.training
+    return {name: told[name] for name in ("epochs", "best_epoch", "stopped") if name in told}
 
 
 def scored(model: Model, bags: BagSet, device: torch.device, side: str) -> Generator[Event, None, Scores]:
@@ -76,4 +103,5 @@ def finish_package(study: Study, model: Model, calibration: Calibration, figures
         for side, found in figures.items()
     }
     spec = model.spec.model_copy(update={"calibration": calibration, "metrics": told})
-    save_model(study.folder.path / MODEL, model.mil, spec, run_card(spec, study.source.notices))
+    card = run_card(spec, study.source.notices, [case.name for case in study.cases])
+    save_model(study.folder.path / MODEL, model.mil, spec, card)

@@ -39,7 +39,10 @@ class FineTuningPlan:
     store
         Where features of slides are kept; None: the folder `features` of the run.
     rehearsal
-        Manifest of slides that the model was trained on, or like them, mixed in so that it does not forget; or None.
+        Manifest of slides that the model was trained on, or like them, mixed in so that it does not forget; or None. Where it
+        is the `manifest.csv` of a run, their features are looked for in that run's store.
+    judges
+        Manifest whose validation slides choose the epoch and are compared before and after; None: those of `manifest`.
     names
         What names of polygons stand for: name -> class of the model, "ignore" or "exclusion".
     validation, test
@@ -50,6 +53,8 @@ class FineTuningPlan:
         For people; by default that of the model with a word added.
     command
         How it was started, for the record.
+    notices
+        What is known already that a user should know of the run.
     """
 
     model: Model
@@ -59,12 +64,14 @@ class FineTuningPlan:
     features: tuple[Path, ...] = ()
     store: Path | None = None
     rehearsal: Path | None = None
+    judges: Path | None = None
     names: Mapping[str, str] = field(default_factory=dict)
     validation: float = 0.15
     test: float = 0.0
     device: str = "auto"
     title: str = ""
     command: str = ""
+    notices: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         self.chosen_settings()

@@ -18,7 +18,7 @@ from napari_wsimil.training.optimisers import make_optimiser
 from napari_wsimil.training.recipe import Recipe, class_weights, in_batches
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
     from torch import Tensor
@@ -48,7 +48,7 @@ class FineTuning(Recipe):
     positive
         The class that negative slides hold nothing of, or None.
     rehearsal
-        Old slides; in each epoch as many of them are shown as there are new ones.
+        Sets of old slides; in each epoch some of them are shown, see `FineTuningSettings.pairs`.
 
     Raises
     ------
@@ -66,12 +66,13 @@ class FineTuning(Recipe):
         *,
         classes: int,
         positive: int | None = None,
-        rehearsal: BagSet | None = None,
+        rehearsal: Sequence[BagSet] = (),
     ) -> None:
         joined = WithRehearsal(bags, rehearsal)
         super().__init__(model, joined, settings)
         self.optimisers = {"model": make_optimiser(settings, model.parameters())}
         self._all, self._classes, self._positive = joined, classes, positive
+        self._before: dict[str, float] = {}
         useful = np.array([self._teaches(row) for row in range(len(joined))], bool)
         if not useful[: joined.new].any():
             wanted = {"labels": "a label", "polygons": "polygons", "both": "a label or polygons"}[settings.learn_from]
@@ -92,9 +93,18 @@ class FineTuning(Recipe):
             targets = self._all.targets[new] + 1  # slides without a label are a class of their own
             chance = 1 / np.bincount(targets)[targets]
             new = random.choice(new, len(new), p=chance / chance.sum())
+        if self.settings.pairs and len(self._old):
+            return [("slides", self._pairs(new, random))]
         old = random.choice(self._old, min(len(self._new), len(self._old)), replace=False)
         order = random.permutation(np.concatenate([new, old])).astype(np.int64)
         return [("slides", in_batches(order, self.settings.accumulate))]
+
+    def _pairs(self, new: NDArray[np.int64], random: np.random.Generator) -> list[NDArray[np.int64]]:
+        """Each step of a new slide and an old one: what corrects and what is to stay pull at the weights together."""
+        count = max(self.settings.pairs, len(new))
+        first = np.concatenate([random.permutation(new) for _ in range(-(-count // len(new)))])[:count]
+        second = np.concatenate([random.permutation(self._old) for _ in range(-(-count // len(self._old)))])[:count]
+        return [np.array(pair, np.int64) for pair in zip(first, second, strict=True)]
 
     def step(self, phase: str, batch: NDArray[np.int64], bags: Mapping[int, Bag]) -> dict[str, float]:
         """Mean over the slides of the batch."""
@@ -112,10 +122,19 @@ class FineTuning(Recipe):
             self.change()
         return {name: float(np.mean(values)) if values else 0.0 for name, values in told.items()}
 
+    def remember(self, validation: BagSet) -> None:
+        """Note how well the model does as it is, before it learns: what a correction is not to lose."""
+        self._before = self._of_labels(validation)
+
     def judge(self, validation: BagSet) -> dict[str, float]:
-        """As `Recipe.judge` on the slides with a label; "loss" has the losses and weights of training, "polygons" its part."""
-        labelled = np.flatnonzero(np.asarray(validation.targets) >= 0)
-        told = super().judge(ChosenBags(validation, labelled)) if len(labelled) else {"loss": math.nan}
+        """As `Recipe.judge` on the slides with a label; what "loss" is, `FineTuningSettings.choose` says.
+
+        "polygons" is the part of patches, "corrected" the loss of what was corrected.
+        """
+        told = self._of_labels(validation)
+        if self.settings.choose == "correction":
+            learned = self._judge_new()
+            return {**told, "corrected": learned, "loss": learned + _lost(self._before, told)}
         of_patches = self._judge_patches(validation) if self.settings.from_polygons else math.nan
         weighted = []
         if self.settings.from_labels:
@@ -124,9 +143,24 @@ class FineTuning(Recipe):
             weighted.append(self.settings.polygon_weight * of_patches)
         known = [value for value in weighted if math.isfinite(value)]
         told["loss"] = math.fsum(known) if known else told["loss"]
-        if self.settings.select not in told:
-            told[self.settings.select] = math.nan
         return {**told, "polygons": of_patches}
+
+    def _of_labels(self, validation: BagSet) -> dict[str, float]:
+        """How well slides with a label are told; "loss" is that of their labels."""
+        labelled = np.flatnonzero(np.asarray(validation.targets) >= 0)
+        if len(labelled):
+            return super().judge(ChosenBags(validation, labelled))
+        return {"loss": math.nan, self.settings.select: math.nan}
+
+    def _judge_new(self) -> float:
+        """Mean loss of the new slides, labels and patches with their weights, each slide as it is predicted."""
+        self.model.eval()
+        found: list[float] = []
+        # not without gradients: whether attention counts is told by whether it can learn
+        for row, bag in load_ahead(self._all, self._new.tolist()):
+            total, _ = self._losses(row, bag)
+            found += [] if total is None else [float(total.detach())]
+        return float(np.mean(found)) if found else math.nan
 
     def _judge_patches(self, validation: BagSet) -> float:
         """Mean loss of the patches of validation slides of which something is known."""
@@ -223,3 +257,13 @@ class FineTuning(Recipe):
         ]
         found = [loss for loss in losses if loss is not None]
         return torch.stack(found).mean() if found else None
+
+
+AUC_LOST = 10.0
+"""How much loss a lost 1.0 of the validation slides' AUC stands for: no mark is worth a slide that is ranked wrong."""
+
+
+def _lost(before: Mapping[str, float], now: Mapping[str, float]) -> float:
+    """What validation slides lost against the model before, as a loss; 0 where they can't tell."""
+    lost = (now["loss"] - before.get("loss", math.nan), AUC_LOST * (before.get("auc", math.nan) - now.get("auc", math.nan)))
+    return math.fsum(max(0.0, value) for value in lost if math.isfinite(value))

@@ -11,30 +11,12 @@ from napari_wsimil.training.bag_sets import NamedBags
 from napari_wsimil.training.bag_sets.annotated import AnnotatedBags, allowed_by
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
 
     from napari_wsimil.bags import Bag
     from napari_wsimil.training.bag_sets import BagSet
-
-
-class NoBags:
-    """The set without slides: of a fine-tuning that nothing validates."""
-
-    names: tuple[str, ...] = ()
-    targets: NDArray[np.int64] = np.empty(0, np.int64)
-
-    def __len__(self) -> int:
-        return 0
-
-    def bag(self, row: int) -> Bag:
-        """There is none."""
-        raise IndexError(row)
-
-    def instance_labels(self, row: int) -> None:
-        """There is none."""
-        raise IndexError(row)
 
 
 class WithRehearsal(NamedBags):
@@ -43,14 +25,15 @@ class WithRehearsal(NamedBags):
     Parameters
     ----------
     new, old
-        The sets; without old ones `old` is None.
+        The sets; of old ones there may be several, or none.
     """
 
-    def __init__(self, new: BagSet, old: BagSet | None) -> None:
-        self.parts = [new] if old is None else [new, old]
+    def __init__(self, new: BagSet, old: Sequence[BagSet] = ()) -> None:
+        self.parts = [new, *old]
         names = [name for part in self.parts for name in part.names]
         super().__init__(names, np.concatenate([part.targets for part in self.parts]))
         self.new = len(new)
+        self._starts = np.cumsum([0, *map(len, self.parts)])
 
     def bag(self, row: int) -> Bag:
         """Return the bag of a slide."""
@@ -64,7 +47,8 @@ class WithRehearsal(NamedBags):
 
     def at(self, row: int) -> tuple[BagSet, int]:
         """The set that a slide is of, and its row there."""
-        return (self.parts[0], row) if row < self.new else (self.parts[1], row - self.new)
+        number = int(np.searchsorted(self._starts, row, side="right")) - 1
+        return self.parts[number], row - int(self._starts[number])
 
 
 def knows_patches(bags: BagSet, row: int) -> bool:

@@ -13,6 +13,7 @@ OURS = "ours"
 
 Tune = Literal["all", "head", "adapter"]
 LearnFrom = Literal["labels", "polygons", "both"]
+Choose = Literal["validation", "correction"]
 
 LEARNING_RATES: dict[str, float] = {"all": 3e-5, "head": 3e-4, "adapter": 3e-4}
 """Where nobody chose one: a few new numbers may move fast, a whole trained network would forget."""
@@ -48,6 +49,23 @@ class FineTuningSettings(TrainingSettings):
     )
     rehearsal_weight: float = parameter(
         1.0, "Weight of a slide that is shown again so that it is not forgotten, against a new one.", OURS, guess=True, ge=0
+    )
+    pairs: int = parameter(
+        0,
+        "Least steps of an epoch, each of a new slide, shown as often as it takes, and an old one; 0: slides are taken one by "
+        "one, each new one once, and as many old ones.",
+        OURS,
+        ge=0,
+        le=100_000,
+    )
+    most_old_slides: int = parameter(
+        64, "Of more old slides than this so many are drawn, evenly from the classes.", OURS, guess=True, ge=1, le=1_000_000
+    )
+    choose: Choose = parameter(
+        "validation",
+        "What the loss is that chooses the epoch: that of the validation slides; or, for a correction, that of what was "
+        "corrected, and what the validation slides lose against the model before.",
+        OURS,
     )
     min_share: float = parameter(
         0.5, "Share of a patch that must lie in polygons of a class for the patch to be of it.", OURS, gt=0, le=1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -9,30 +10,33 @@ from typing import TYPE_CHECKING, Any
 from napari_wsimil.errors import TrainingError
 from napari_wsimil.inference.devices import choose_device
 from napari_wsimil.packages.model import package_folder
-from napari_wsimil.training.data.manifest import read_manifest
 from napari_wsimil.training.fine_tuning.drawn import read_drawn, remarks
+from napari_wsimil.training.fine_tuning.gathering import gather
 from napari_wsimil.training.fine_tuning.settings import FineTuningSettings
-from napari_wsimil.training.fine_tuning.sides import fine_tuning_split
 from napari_wsimil.training.recipe import RecipeSpec
 from napari_wsimil.training.runs.run_folder import STORE, RunFolder, sha256
 from napari_wsimil.training.runs.sources import source_of
 from napari_wsimil.training.runs.study import Study
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from napari_wsimil.annotations import Annotations
     from napari_wsimil.packages import Model, ModelSpec
-    from napari_wsimil.training.data.manifest import Case, Manifest
-    from napari_wsimil.training.data.splits import Split
+    from napari_wsimil.training.fine_tuning.gathering import Gathered
+    from napari_wsimil.training.fine_tuning.old_slides import OldSlides
     from napari_wsimil.training.fine_tuning.plan import FineTuningPlan
+    from napari_wsimil.training.runs.sources import Source
 
 
 @dataclass(frozen=True)
 class Drawn:
-    """What was drawn on the slides of both sides, and what a user should know of it."""
+    """What was drawn on the slides of both sides and on old ones, set by set, and what a user should know of it."""
 
     train: tuple[Annotations | None, ...]
     validation: tuple[Annotations | None, ...]
     notices: tuple[str, ...] = ()
+    old: tuple[tuple[Annotations | None, ...], ...] = ()
 
     @property
     def digest(self) -> str:
@@ -48,7 +52,12 @@ class Lesson:
     plan: FineTuningPlan
     settings: FineTuningSettings
     drawn: Drawn
-    rehearsal: Manifest | None
+    gathered: Gathered
+
+    def source_of(self, old: OldSlides) -> Source:
+        """What makes bags of old slides: their run's store, or that of this one."""
+        store = old.store or self.plan.store or self.plan.out / STORE
+        return source_of(self.plan.model, old.manifest, store=store, device=self.plan.device)
 
     def provenance(self) -> dict[str, Any]:
         """Facts for the package."""
@@ -69,8 +78,8 @@ class Lesson:
 
     def identity(self) -> dict[str, Any]:
         """What the result depends on besides slides and settings."""
-        old = self.rehearsal
-        rehearsed = None if old is None else sha256(repr([(str(case.path), case.label) for case in old.cases]))
+        old = [(str(case.path), case.label) for part in self.gathered.rehearsal for case in part.cases]
+        rehearsed = sha256(repr(old)) if old else None
         return {
             "model": self.plan.model.digest,
             "polygons": self.drawn.digest,
@@ -88,15 +97,14 @@ def make_lesson(plan: FineTuningPlan) -> tuple[Study, Lesson]:
         Something does not fit; one sentence says what.
     """
     base, settings = plan.model, plan.chosen_settings()
-    manifest = read_manifest(plan.manifest, classes=base.classes, labelled=False, features=plan.features or None)
-    split, notices = fine_tuning_split(manifest, plan.validation, plan.test, settings.seed)
-    lesson = Lesson(plan, settings, _drawn(plan, settings, split), _rehearsal(plan))
-    source = source_of(base, manifest, store=plan.store or plan.out / STORE, device=plan.device)
-    source = replace(source, notices=(*source.notices, *notices, *lesson.drawn.notices))
+    gathered = gather(plan, settings)
+    lesson = Lesson(plan, settings, _drawn(plan, settings, gathered), gathered)
+    source = source_of(base, gathered.new, store=plan.store or plan.out / STORE, device=plan.device)
+    notices = (*source.notices, *gathered.notices, *lesson.drawn.notices)
     study = Study(
-        manifest=manifest,
-        split=split,
-        source=source,
+        manifest=gathered.manifest,
+        split=gathered.split,
+        source=replace(source, notices=notices),
         spec=_spec(plan, settings),
         recipe=RecipeSpec(base.spec.method, FineTuningSettings),
         settings=settings,
@@ -104,17 +112,27 @@ def make_lesson(plan: FineTuningPlan) -> tuple[Study, Lesson]:
         device=choose_device(plan.device),
         bring=package_folder(base.source) / base.spec.encoder.name if base.spec.encoder.inside else None,
         extra=lesson.identity(),
-        about={
-            "command": plan.command,
-            "manifest": {"path": str(plan.manifest.resolve()), "sha256": sha256(plan.manifest.read_text("utf-8", "replace"))},
-            "device": str(choose_device(plan.device)),
-            "notices": list(source.notices),
-        },
+        about=_about(plan, source.store, notices),
+        calibration=base.spec.calibration,
+        sources={"validation": lesson.source_of(gathered.judges)} if gathered.judges is not None else {},
     )
     return study, lesson
 
 
-def _drawn(plan: FineTuningPlan, settings: FineTuningSettings, split: Split) -> Drawn:
+def _about(plan: FineTuningPlan, store: Path | None, notices: tuple[str, ...]) -> dict[str, Any]:
+    """What is kept in `settings.json` of the run, for people and for the next correction of its model."""
+    others = {"store": store, "rehearsal": plan.rehearsal, "judges": plan.judges}
+    return {
+        "command": plan.command,
+        "manifest": {"path": str(plan.manifest.resolve()), "sha256": sha256(plan.manifest.read_text("utf-8", "replace"))},
+        "device": str(choose_device(plan.device)),
+        "notices": list(notices),
+        **{name: str(path.resolve()) for name, path in others.items() if path is not None},
+    }
+
+
+def _drawn(plan: FineTuningPlan, settings: FineTuningSettings, gathered: Gathered) -> Drawn:
+    split = gathered.split
     if not settings.from_polygons:
         return Drawn((None,) * len(split.train), (None,) * len(split.validation))
     if not any(case.annotation for case in split.train):
@@ -122,20 +140,11 @@ def _drawn(plan: FineTuningPlan, settings: FineTuningSettings, split: Split) -> 
             f"{plan.manifest} names no polygons on slides to learn from; name their files in a column 'annotation', or learn "
             "from labels."
         )
-    train, judged = (tuple(read_drawn(cases)) for cases in (split.train, split.validation))
+    train = tuple(read_drawn(split.train))
+    judged = (None,) * len(split.validation) if gathered.judges is not None else tuple(read_drawn(split.validation))
     told = remarks([*train, *judged], plan.model.classes, plan.names, rest=bool(settings.rest))
-    return Drawn(train, judged, told)
-
-
-def _rehearsal(plan: FineTuningPlan) -> Manifest | None:
-    """Old slides with labels, those for validation and test left out."""
-    if plan.rehearsal is None:
-        return None
-    found = read_manifest(plan.rehearsal, classes=plan.model.classes, features=plan.features or None)
-    kept: tuple[Case, ...] = tuple(case for case in found.cases if case.split in (None, "train"))
-    if not kept:
-        raise TrainingError(f"{found.path} has no slide to rehearse: all are for validation or test.")
-    return replace(found, cases=kept)
+    old = tuple(tuple(read_drawn(part.cases)) for part in gathered.rehearsal)
+    return Drawn(train, judged, told, old)
 
 
 def _spec(plan: FineTuningPlan, settings: FineTuningSettings) -> ModelSpec:
@@ -143,7 +152,7 @@ def _spec(plan: FineTuningPlan, settings: FineTuningSettings) -> ModelSpec:
     base: Model = plan.model
     return base.spec.model_copy(
         update={
-            "id": base.id if base.id.endswith("-tuned") else f"{base.id[:58]}-tuned",
+            "id": tuned_id(base.id),
             "title": (plan.title or f"{base.title.removesuffix(', fine-tuned')}, fine-tuned")[:200],
             "adapter": base.spec.adapter or settings.tune == "adapter",
             "calibration": None,
@@ -151,3 +160,11 @@ def _spec(plan: FineTuningPlan, settings: FineTuningSettings) -> ModelSpec:
             "metrics": {},
         }
     )
+
+
+def tuned_id(base: str) -> str:
+    """The id of what comes of a model: "x-tuned", and of that "x-tuned-2", so that both can be told apart side by side."""
+    known = re.fullmatch(r"(.*)-tuned(?:-(\d+))?", base)
+    if known is None:
+        return f"{base[:58]}-tuned"
+    return f"{known[1][:50]}-tuned-{int(known[2] or 1) + 1}"

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from napari_wsimil.encoders import EncoderSpec
+    from napari_wsimil.patches import PatchGrid
     from napari_wsimil.training.bag_sets import BagSet
     from napari_wsimil.training.events import Kind
     from napari_wsimil.training.recipes.lrmil import LRMILSettings
@@ -94,6 +95,10 @@ class Context:
         if self.settings.form == "adapter":
             return lambda row: bags.bag(row).features(self.mpps[1])
         return lambda row: torch.from_numpy(np.array(tables.table(row, "features")))
+
+    def places(self, side: str, row: int, mpp: float) -> PatchGrid:
+        """Patches of a slide, which the sets of the stages do not know."""
+        return self.pixels[side].grids(row)[mpp] if self.settings.form == "encoder" else self.sides[side].bag(row).grid(mpp)
 
     def shown(self, mpp: float, read: Callable[[str], Callable[[int], Tensor]]) -> tuple[BagSet, BagSet]:
         """Training and validation slides at one magnification, kept in memory as far as there is room."""

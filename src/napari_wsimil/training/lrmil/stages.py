@@ -29,9 +29,11 @@ from napari_wsimil.training.lrmil.fine import Eye, collect, look
 from napari_wsimil.training.lrmil.learners import Learner, learner_of
 from napari_wsimil.training.lrmil.records import StageRecord
 from napari_wsimil.training.lrmil.student import StudentRecipe, keep_lessons, read_lesson
+from napari_wsimil.training.pace import Pace
 from napari_wsimil.training.recipe import BagRecipe
 from napari_wsimil.training.runs.staged import StagedResult
 from napari_wsimil.training.trainer import Trainer
+from napari_wsimil.training.watching import telling
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Mapping
@@ -76,6 +78,7 @@ class _Run:
         self._c = context
         self._before = ""
         self._records: dict[str, StageRecord] = {}
+        self._pace = Pace()
 
     def look_at_fine_patches(self) -> Generator[Event, None, None]:
         """Stage 1: what the frozen encoder says of fine patches, and which lie in which coarse one."""
@@ -143,8 +146,15 @@ class _Run:
         record = StageRecord(self._c.folder(name), {**depends, "before": self._before})
         number = list(STAGES).index(name) + 1
         yield self._c.tell(
-            "stage", name, number=number, stages=len(STAGES), title=STAGES[name], finished=record.results is not None
+            "stage",
+            name,
+            number=number,
+            stages=len(STAGES),
+            title=STAGES[name],
+            titles=dict(STAGES),
+            finished=record.results is not None,
         )
+        self._pace = Pace()
         if record.results is None:
             record.finish((yield from work(record)))
         self._before, self._records[name] = record.digest, record
@@ -187,7 +197,8 @@ class _Run:
     def _train(self, record: StageRecord, recipe: Recipe, validation: BagSet) -> Generator[Event, None, dict[str, Any]]:
         """Train in the folder of the stage, from where it was, and keep the weights."""
         name = record.folder.name
-        trainer = Trainer(recipe, validation, record.folder, identity=record.digest, stage=name, log=self._c.log)
+        watch = telling(self._c.task.watch, places=self._c.places)
+        trainer = Trainer(recipe, validation, record.folder, identity=record.digest, stage=name, log=self._c.log, watch=watch)
         outcome = yield from trainer.run()
         _keep(recipe.model, record.folder / WEIGHTS)
         best = outcome.best if math.isfinite(outcome.best) else None
@@ -207,9 +218,16 @@ class _Run:
         return network
 
     def _progress(self, name: str, side: str, row: int, patches: int = -1) -> Event:
-        """A slide is done, or so many of its patches."""
-        total = len(self._c.sides[side.rpartition(" ")[2]])
-        told = {"what": f"{side} slides", "done": row + (patches < 0), "total": total}
+        """A slide is done, or so many of its patches; slides for validation are counted after those to learn from."""
+        sizes = {which: len(bags) for which, bags in self._c.sides.items()}
+        done = row + (patches < 0) + (sizes["train"] if side.endswith("validation") else 0)
+        total = sum(sizes.values())
+        told: dict[str, Any] = {
+            "what": f"{side} slides",
+            "done": done,
+            "total": total,
+            "seconds_left": self._pace.left(done, total),
+        }
         return self._c.tell("progress", name, **(told if patches < 0 else {**told, "patches": patches}))
 
 

@@ -19,6 +19,7 @@ from napari_wsimil.mil.methods.weno import WENO
 from napari_wsimil.mil.parameters import parameter
 from napari_wsimil.mil.precision import precise
 from napari_wsimil.mil.teaching import LogitRange, pseudo_labels, student_loss
+from napari_wsimil.training.evaluation.figures import roc_auc
 from napari_wsimil.training.optimisers import make_optimiser
 from napari_wsimil.training.recipe import Recipe, RecipeSpec, bag_order, class_weights, in_batches
 from napari_wsimil.training.settings import OURS, OptimiserName, Selection, TrainingSettings
@@ -143,6 +144,19 @@ class WENORecipe(Recipe):
         self.model.train()
         return self._teach(batch, bags) if phase == TEACHER else self._learn(batch, bags)
 
+    def judge(self, validation: BagSet) -> dict[str, float]:
+        """As `Recipe.judge`; where the student answers, "student_auc" and "teacher_auc" (ROC AUC of each) besides."""
+        if self.network.answer == "teacher":
+            return super().judge(validation)
+        taught: list[float] = []
+        # what the teacher says of each slide on the way to the student's answer
+        listening = self.network.teacher.register_forward_hook(lambda _, __, out: taught.append(_positive(out[1])))
+        try:
+            told = super().judge(validation)
+        finally:
+            listening.remove()
+        return {**told, "teacher_auc": _ranking(validation.targets, taught), "student_auc": told["auc"]}
+
     def numbers(self) -> dict[str, Any]:
         """The range of attention so far, besides what every recipe keeps."""
         seen = self._range
@@ -252,6 +266,15 @@ def _length(bags: BagSet, row: int) -> int:
         return int(counts[row])
     bag = bags.bag(row)
     return len(bag) if isinstance(bag, ImageBag) else len(bag.features(bag.mpps[-1]))
+
+
+def _ranking(targets: NDArray[np.int64], scores: list[float]) -> float:
+    """ROC AUC; nan where a class is missing."""
+    return roc_auc(np.asarray(targets > 0, np.float64)[:, None], np.asarray(scores, np.float64)[:, None], 0)
+
+
+def _positive(logits: Tensor) -> float:
+    return float(torch.softmax(logits.detach().double(), dim=-1)[1])
 
 
 def _told(name: str, loss: Tensor) -> dict[str, float]:

@@ -21,9 +21,12 @@ if TYPE_CHECKING:
     from napari_wsimil.training.data.manifest import Manifest
     from napari_wsimil.training.runs.plan import TrainingPlan
     from napari_wsimil.training.runs.study import Study
+    from napari_wsimil.training.watching import Watch
 
 
-def cross_validate(plan: TrainingPlan, manifest: Manifest, *, resume: bool = False) -> Generator[Event, None, TrainingRun]:
+def cross_validate(
+    plan: TrainingPlan, manifest: Manifest, *, resume: bool = False, watch: Watch | None = None
+) -> Generator[Event, None, TrainingRun]:
     """Train each fold, or the one that the plan names, in a folder of its own; the summary has mean and standard deviation.
 
     Folds that are done are left as they are when the whole is gone on with.
@@ -40,7 +43,8 @@ def cross_validate(plan: TrainingPlan, manifest: Manifest, *, resume: bool = Fal
         if plan.fold in (None, number):
             begun = (folders[number - 1] / SETTINGS).is_file()
             yield Event("stage", f"fold {number}", data={"fold": number, "folds": len(splits)})
-            runs.append((yield from _in_fold(study, number, resume=resume and begun)))
+            watched = replace(study, watch=_of_fold(watch, number))
+            runs.append((yield from _in_fold(watched, number, resume=resume and begun)))
     done = [run for run in map(_finished, folders) if run is not None]
     if len(done) < len(folders):
         return TrainingRun(plan.out, runs[0].metrics, tuple(runs))
@@ -101,6 +105,13 @@ def _in_fold(study: Study, number: int, *, resume: bool) -> Generator[Event, Non
         return run
     finally:
         steps.close()
+
+
+def _of_fold(watch: Watch | None, number: int) -> Watch | None:
+    """`watch`, told the number of the fold before the stage."""
+    if watch is None:
+        return None
+    return lambda glance: watch(replace(glance, stage=f"fold {number}, {glance.stage}"))
 
 
 def _finished(folder: Path) -> TrainingRun | None:

@@ -123,6 +123,24 @@ def recipe_of(method: str) -> RecipeSpec:
     return RECIPES[method]
 
 
+def usual_mpps(method: str, finest: float, parameters: Given) -> tuple[float, ...]:
+    """Magnifications where none is chosen, coarse to fine: `finest` and, where a method looks at several, coarser ones.
+
+    Parameters
+    ----------
+    method
+        Its name.
+    finest
+        µm per pixel that the encoder was trained at.
+    parameters
+        Hyper-parameters that differ from the method's defaults.
+    """
+    if recipe_of(method).stages is not None:
+        return (4 * finest, finest)
+    count = _checked(METHODS[method].parameters, parameters, method, "hyper-parameter").model_dump().get("magnifications", 1)
+    return tuple(finest * 2**step for step in reversed(range(count)))
+
+
 def sorted_out(method: str, given: Given) -> tuple[dict[str, Any], dict[str, Any]]:
     """Share out values between hyper-parameters and settings by their names: (parameters, settings).
 

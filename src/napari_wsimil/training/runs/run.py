@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from napari_wsimil.packages import Model
     from napari_wsimil.training.data.manifest import Case
     from napari_wsimil.training.events import Event
+    from napari_wsimil.training.watching import Watch
 
 
 def train(
@@ -92,14 +94,21 @@ def train(
     return finished(train_steps(plan, resume=resume), on_event)
 
 
-def train_steps(plan: TrainingPlan, *, resume: bool = False) -> Generator[Event, None, TrainingRun]:
-    """Like `train`, as a generator of events that returns the run; closing it stops, and `resume` goes on from there."""
+def train_steps(plan: TrainingPlan, *, resume: bool = False, watch: Watch | None = None) -> Generator[Event, None, TrainingRun]:
+    """Like `train`, as a generator of events that returns the run; closing it stops, and `resume` goes on from there.
+
+    Parameters
+    ----------
+    watch
+        Looks at the network after each epoch.
+    """
     manifest = _manifest(plan)
     if plan.folds is not None:
-        return (yield from cross_validate(plan, manifest, resume=resume))
+        return (yield from cross_validate(plan, manifest, resume=resume, watch=watch))
     settings = plan.chosen_settings()
     split = split_cases(manifest, validation=plan.validation, test=plan.test, seed=settings.seed)
-    return (yield from run_study(make_study(plan, manifest, split, plan.out), resume=resume))
+    study = replace(make_study(plan, manifest, split, plan.out), watch=watch)
+    return (yield from run_study(study, resume=resume))
 
 
 def evaluate(

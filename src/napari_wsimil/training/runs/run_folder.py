@@ -71,7 +71,7 @@ class RunFolder:
         wanted = json.loads(json.dumps(identity))
         kept = self._kept()
         if kept is None:
-            self._refuse_foreign()
+            self.refuse_foreign()
             self._write_first(wanted, about, manifest)
             return False
         if not resume:
@@ -79,7 +79,7 @@ class RunFolder:
                 f"{self.path} holds a training already; go on with it (--resume, in Python resume=True) or choose another "
                 "folder."
             )
-        different = _first_difference(kept, wanted)
+        different = first_difference(kept, wanted)
         if different:
             raise TrainingError(
                 f"{self.path} holds a training with {different}, so it can't be gone on with; repeat its settings, or choose "
@@ -129,8 +129,13 @@ class RunFolder:
             raise TrainingError(f"{self.path / SETTINGS} is damaged ({error}); choose another folder.") from error
         return None if found is None else found.get("identity", {})
 
-    def _refuse_foreign(self) -> None:
-        """Another program's files are not to be mixed with a run's; features computed already, and curves, may be there."""
+    def refuse_held(self) -> None:
+        """Raise `TrainingError` where another process is at the run."""
+        with self.held():
+            pass
+
+    def refuse_foreign(self) -> None:
+        """Raise `TrainingError` where other programs' files are; features computed already, and curves, may be there."""
         found = [entry.name for entry in self.path.iterdir()] if self.path.is_dir() else []
         if any(name not in (STORE, TENSORBOARD) and not name.startswith(".") for name in found):
             raise TrainingError(f"{self.path} is not empty and holds no training; choose a new or empty folder.")
@@ -202,7 +207,7 @@ def _csv(rows: list[list[str]]) -> str:
     return text.getvalue()
 
 
-def _first_difference(kept: Mapping[str, Any], wanted: Mapping[str, Any], where: str = "") -> str:
+def first_difference(kept: Mapping[str, Any], wanted: Mapping[str, Any], where: str = "") -> str:
     """What of the first entry that differs, for a sentence; empty where none does."""
     for name in dict.fromkeys([*kept, *wanted]):
         there, here = kept.get(name), wanted.get(name)
@@ -210,7 +215,7 @@ def _first_difference(kept: Mapping[str, Any], wanted: Mapping[str, Any], where:
         if there == here:
             continue
         if isinstance(there, dict) and isinstance(here, dict):
-            return _first_difference(there, here, f"{label} ")
+            return first_difference(there, here, f"{label} ")
         short = [str(value) for value in (there, here)]
         if max(map(len, short)) > 40:
             return f"other {label}"

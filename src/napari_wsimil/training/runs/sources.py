@@ -16,7 +16,9 @@ from napari_wsimil.patches import PatchSpec
 from napari_wsimil.training.bag_sets import EncodedImageBags, FileBags, ImageFolderBags, SlideBags
 from napari_wsimil.training.bag_sets.kinds import kind_of_cases
 from napari_wsimil.training.events import Event
+from napari_wsimil.training.pace import Pace
 from napari_wsimil.training.runs.image_folders import check_method, check_settings, check_side, images_of, same_mpp
+from napari_wsimil.training.runs.plan import usual_mpps
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Sequence
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
     from napari_wsimil.bags.feature_files import FeatureFile
     from napari_wsimil.encoders import Encoder
     from napari_wsimil.packages import Model
+    from napari_wsimil.training.bag_sets import BagSet
     from napari_wsimil.training.data.manifest import Case, Manifest
     from napari_wsimil.training.runs.plan import TrainingPlan
 
@@ -114,7 +117,7 @@ def find_source(plan: TrainingPlan, manifest: Manifest, magnifications: tuple[in
         return _from_images(plan, manifest, magnifications)
     if kind == "slides":
         encoder = load_encoder(plan.encoder)
-        specs = patch_specs(encoder, plan.mpps or _usual_mpps(plan, encoder), plan.patch_size)
+        specs = patch_specs(encoder, plan.mpps or usual_mpps(plan.method, encoder.mpp, plan.parameters), plan.patch_size)
         _check_count(plan.method, [spec.mpp for spec in specs], magnifications)
         reference = EncoderReference.to(encoder, lasting_name(plan.encoder))
         return Source(reference, specs, encoder, plan.store or plan.out / "features", plan.device)
@@ -140,15 +143,18 @@ def source_of(model: Model, manifest: Manifest, *, store: Path, device: str) -> 
     return Source(spec.encoder, spec.patch_specs())
 
 
-def prepare(bags: Bags) -> Generator[Event, None, None]:
+def prepare(*sets: BagSet) -> Generator[Event, None, None]:
     """Make all features of slides that are not stored yet, telling how far it is several times a second."""
-    if not isinstance(bags, SlideBags):
-        return
-    for row, name in enumerate(bags.names):
+    slides = [(bags, row) for bags in sets if isinstance(bags, SlideBags) for row in range(len(bags))]
+    pace, total = Pace(), len(slides)
+    for done, (bags, row) in enumerate(slides):
         with closing(bags.steps(row)) as steps:
             for progress in steps:
-                told: dict[str, Any] = {"what": name, "done": row, "total": len(bags), "doing": progress.stage}
-                yield Event("progress", "features", data={**told, "patches": progress.done, "of": progress.total})
+                left = pace.left(done + progress.done / max(progress.total, 1), total)
+                told: dict[str, Any] = {"what": bags.names[row], "done": done, "total": total, "seconds_left": left}
+                doing = {"doing": progress.stage, "patches": progress.done, "of": progress.total}
+                yield Event("progress", "features", data=told | doing)
+        pace.passed(done + 1)
 
 
 def _from_images(plan: TrainingPlan, manifest: Manifest, magnifications: tuple[int, int | None]) -> Source:
@@ -225,14 +231,6 @@ def _check_count(method: str, mpps: Sequence[float], magnifications: tuple[int, 
             f"{method} looks at {number} magnification{'s' * (number != '1')}, but {len(mpps)} were given "
             f"({', '.join(f'{mpp:g}' for mpp in mpps)} µm per pixel); give as many (--mpp)."
         )
-
-
-def _usual_mpps(plan: TrainingPlan, encoder: Encoder) -> tuple[float, ...]:
-    """What the encoder was trained at and, for methods that look at several magnifications, coarser ones."""
-    if plan.recipe.stages is not None:
-        return (4 * encoder.mpp, encoder.mpp)
-    count = plan.chosen_parameters().get("magnifications", 1)
-    return tuple(encoder.mpp * 2**step for step in reversed(range(count)))
 
 
 def _files(case: Case) -> list[FeatureFile]:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from napari_wsimil.training.bag_sets import BagSet
     from napari_wsimil.training.data.pixels import PatchPixels
     from napari_wsimil.training.settings import TrainingSettings
+    from napari_wsimil.training.watching import Watch
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,8 @@ class StagedTask:
         What the slides and features are, as text: a finished stage made with others is noticed.
     device
         Where to compute.
+    watch
+        For the trainers of all stages.
     """
 
     train: BagSet
@@ -49,6 +52,7 @@ class StagedTask:
     pixels: tuple[PatchPixels, PatchPixels] | None = None
     identity: str = ""
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
+    watch: Watch | None = None
 
 
 @dataclass(frozen=True)

@@ -12,9 +12,11 @@ from napari_wsimil.errors import TrainingError
 from napari_wsimil.inference.devices import choose_device
 from napari_wsimil.mil import METHODS
 from napari_wsimil.packages import ModelSpec
+from napari_wsimil.training.bag_sets import NoBags
 from napari_wsimil.training.runs.image_folders import content_of, with_parameters
 from napari_wsimil.training.runs.run_folder import RunFolder, manifest_text, sha256
 from napari_wsimil.training.runs.sources import find_source
+from napari_wsimil.training.watching import telling
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -22,12 +24,14 @@ if TYPE_CHECKING:
 
     import torch
 
+    from napari_wsimil.packages import Calibration
     from napari_wsimil.training.data.manifest import Case, Manifest
     from napari_wsimil.training.data.splits import Split
     from napari_wsimil.training.recipe import RecipeSpec
     from napari_wsimil.training.runs.plan import TrainingPlan
-    from napari_wsimil.training.runs.sources import Source
+    from napari_wsimil.training.runs.sources import Bags, Source
     from napari_wsimil.training.settings import TrainingSettings
+    from napari_wsimil.training.watching import Watch
 
 
 @dataclass(frozen=True)
@@ -54,6 +58,12 @@ class Study:
         What else the result depends on, JSON-able.
     about
         What else is worth keeping in `settings.json`.
+    watch
+        Looks at the network after each epoch, or None.
+    sources
+        Side ("train", "validation", "test") -> what makes bags of its slides where it is not `source`.
+    calibration
+        What is kept where validation slides say nothing of calibration, or None.
     """
 
     manifest: Manifest
@@ -67,6 +77,19 @@ class Study:
     bring: Path | str | None = None
     extra: Mapping[str, Any] = field(default_factory=dict)
     about: Mapping[str, Any] = field(default_factory=dict)
+    sources: Mapping[str, Source] = field(default_factory=dict)
+    calibration: Calibration | None = None
+    watch: Watch | None = field(default=None, compare=False)
+
+    def bags(self, side: str, source: Source | None = None) -> Bags | NoBags:
+        """Open the bags of one side, "train", "validation" or "test", by its source unless another is given."""
+        cases = getattr(self.split, side)
+        return (source or self.sources.get(side, self.source)).bags(self.manifest, cases) if cases else NoBags()
+
+    @property
+    def told_watch(self) -> Watch | None:
+        """`watch`, told what the network becomes and which slides there are."""
+        return telling(self.watch, spec=self.spec, cases={case.name: case for case in self.cases})
 
     @property
     def cases(self) -> tuple[Case, ...]:
@@ -105,7 +128,7 @@ def make_study(plan: TrainingPlan, manifest: Manifest, split: Split, folder: Pat
         Something does not fit; one sentence says what.
     """
     recipe, method = plan.recipe, METHODS[plan.method]
-    _check_classes(plan, manifest, split)
+    check_classes(plan, manifest, split)
     source = find_source(plan, manifest, (1, None) if recipe.stages else method.magnifications)
     parameters = plan.chosen_parameters()
     if method.magnifications[1] is None and "magnifications" in parameters:
@@ -128,11 +151,13 @@ def make_study(plan: TrainingPlan, manifest: Manifest, split: Split, folder: Pat
             "manifest": {"path": str(plan.manifest.resolve()), "sha256": sha256(plan.manifest.read_text("utf-8", "replace"))},
             "device": str(choose_device(plan.device)),
             "notices": list(source.notices),
+            **({"store": str(source.store.resolve())} if source.store else {}),
         },
     )
 
 
-def _check_classes(plan: TrainingPlan, manifest: Manifest, split: Split) -> None:
+def check_classes(plan: TrainingPlan, manifest: Manifest, split: Split) -> None:
+    """Refuse classes and splits that nothing can be learned from; raises `TrainingError`."""
     if plan.positive_class is not None and plan.positive_class not in manifest.classes:
         raise TrainingError(
             f"The positive class {plan.positive_class!r} is none of the classes; choose from {', '.join(manifest.classes)}."

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from napari_wsimil.errors import TrainingError
 from napari_wsimil.mil import build_mil
 from napari_wsimil.packages import load_model, save_model
 from napari_wsimil.training.bag_sets import KeptBags
@@ -22,7 +23,8 @@ from napari_wsimil.training.evaluation.report import write_report
 from napari_wsimil.training.evaluation.results import judge
 from napari_wsimil.training.events import Event, EventLog
 from napari_wsimil.training.runs.image_folders import joined, separated
-from napari_wsimil.training.runs.run_folder import EVENTS, JOURNAL, METRICS, MODEL, REPORT, sha256, to_json
+from napari_wsimil.training.runs.provenance import provenance_of
+from napari_wsimil.training.runs.run_folder import EVENTS, JOURNAL, METRICS, MODEL, REPORT, RunFolder, sha256, to_json
 from napari_wsimil.training.runs.sources import prepare, source_of
 from napari_wsimil.training.runs.staged import StagedResult, StagedTask
 from napari_wsimil.training.trainer import Trainer
@@ -33,12 +35,13 @@ if TYPE_CHECKING:
 
     from napari_wsimil.packages import Model
     from napari_wsimil.training.bag_sets import BagSet
-    from napari_wsimil.training.data.manifest import Case
     from napari_wsimil.training.runs.sources import Source
     from napari_wsimil.training.runs.study import Study
 
 Learn = Callable[["Study", "BagSet", "BagSet", EventLog], Generator[Event, None, StagedResult]]
 """From a study, its training and its validation slides to a trained model; goes on where the folder says it was."""
+
+Afterwards = Callable[[EventLog], Generator[Event, None, None]]
 
 
 @dataclass(frozen=True)
@@ -65,7 +68,24 @@ class TrainingRun:
         return self.folds[0].model if self.folds else load_model(self.folder / MODEL)
 
 
-def run_study(study: Study, *, resume: bool = False, learn: Learn | None = None) -> Generator[Event, None, TrainingRun]:
+def finished_run(folder: Path) -> TrainingRun:
+    """The run that a folder holds, with its folds where it is a cross-validation.
+
+    Raises
+    ------
+    TrainingError
+        It is not finished.
+    """
+    metrics = RunFolder(folder).read(METRICS)
+    if metrics is None:
+        raise TrainingError(f"{folder} holds no finished training.")
+    folds = [folder / f"fold-{number}" for number in range(1, metrics.get("folds", 0) + 1)]
+    return TrainingRun(folder, metrics, tuple(map(finished_run, folds)))
+
+
+def run_study(
+    study: Study, *, resume: bool = False, learn: Learn | None = None, afterwards: Afterwards | None = None
+) -> Generator[Event, None, TrainingRun]:
     """Train, judge and report; closing the generator stops at once, and nothing but a step is lost.
 
     Parameters
@@ -74,6 +94,8 @@ def run_study(study: Study, *, resume: bool = False, learn: Learn | None = None)
         Go on with the run in the folder; without it such a folder is refused.
     learn
         How to get a model; None: by the study's recipe, from random weights.
+    afterwards
+        What else is to be done with the finished model before the report; None: nothing.
 
     Raises
     ------
@@ -84,10 +106,10 @@ def run_study(study: Study, *, resume: bool = False, learn: Learn | None = None)
     settings = {"settings": study.settings.model_dump(mode="json"), "parameters": dict(study.spec.parameters)}
     folder.begin(study.identity(), {**settings, **study.about}, study.manifest_text, resume=resume)
     with folder.held():
-        return (yield from _steps(study, learn or learn_by_recipe, EventLog(folder.path / EVENTS)))
+        return (yield from _steps(study, learn or learn_by_recipe, afterwards, EventLog(folder.path / EVENTS)))
 
 
-def _steps(study: Study, learn: Learn, log: EventLog) -> Generator[Event, None, TrainingRun]:
+def _steps(study: Study, learn: Learn, afterwards: Afterwards | None, log: EventLog) -> Generator[Event, None, TrainingRun]:
     """What is not done yet."""
     folder = study.folder
     if folder.read(METRICS) is None:
@@ -95,15 +117,15 @@ def _steps(study: Study, learn: Learn, log: EventLog) -> Generator[Event, None, 
             yield from _learn(study, learn, log)
         yield _told(log, Event("stage", "evaluation"))
         model = load_model(folder.path / MODEL)
-        source = _source_for(study, model)
         opened = {
-            side: source.bags(study.manifest, cases)
+            side: study.bags(side, _source_for(study, model))
             for side, cases in (("validation", study.split.validation), ("test", study.split.test))
             if cases
         }
-        for bags in opened.values():
-            yield from prepare(bags)
+        yield from prepare(*opened.values())
         yield from judge(study, model, opened)
+    if afterwards is not None:
+        yield from afterwards(log)
     yield _told(log, Event("stage", "report"))
     if not (folder.path / REPORT).is_file():
         write_report(folder.path)
@@ -119,7 +141,7 @@ def learn_by_recipe(study: Study, train: BagSet, validation: BagSet, log: EventL
     mil = build_mil(study.spec.method, study.spec.encoder.dimension, len(study.spec.classes), study.spec.parameters)
     model = joined(study, mil) if study.source.learns else mil
     recipe = study.recipe.make(model.to(study.device), train, study.settings)
-    trainer = Trainer(recipe, validation, study.folder.path / JOURNAL, identity=identity, log=log)
+    trainer = Trainer(recipe, validation, study.folder.path / JOURNAL, identity=identity, log=log, watch=study.told_watch)
     outcome = yield from trainer.run()
     best = outcome.best if math.isfinite(outcome.best) else None
     notes = {"epochs": outcome.epochs, "best_epoch": outcome.best_epoch + 1, "stopped": outcome.stopped, "best": best}
@@ -129,18 +151,14 @@ def learn_by_recipe(study: Study, train: BagSet, validation: BagSet, log: EventL
 def _learn(study: Study, learn: Learn, log: EventLog) -> Generator[Event, None, None]:
     """Make the features, train, and write the package, without calibration and figures yet."""
     yield _told(log, Event("stage", "features"))
-    train, validation = (study.source.bags(study.manifest, cases) for cases in (study.split.train, study.split.validation))
+    train, validation = study.bags("train"), study.bags("validation")
     if study.recipe.stages is None:
         # stages look at slides in their own way
-        for bags in (train, validation):
-            yield from prepare(bags)
+        yield from prepare(train, validation)
     yield _told(log, Event("stage", "train"))
-    result = yield from learn(study, KeptBags(train), KeptBags(validation), log)
-    made = {"settings": study.settings.model_dump(mode="json"), "manifest": study.about.get("manifest", {})}
-    sides = {"train": study.split.train, "validation": study.split.validation, "test": study.split.test}
-    counts = {side: _counts(study, cases) for side, cases in sides.items()}
-    provenance = {**made, "command": study.about.get("command", ""), "slides": counts, **result.notes}
-    spec = result.spec.model_copy(update={"training": provenance})
+    kept = KeptBags(validation) if len(validation) else validation
+    result = yield from learn(study, KeptBags(train), kept, log)
+    spec = result.spec.model_copy(update={"training": provenance_of(study, result.notes)})
     bring = result.encoder or study.bring
     save_model(study.folder.path / MODEL, result.model.cpu(), spec, encoder=bring)
     for name, (mil, other) in result.models.items():
@@ -149,10 +167,6 @@ def _learn(study: Study, learn: Learn, log: EventLog) -> Generator[Event, None, 
 
 def _brought(spec: Any, study: Study) -> Path | str | None:
     return study.bring if spec.encoder == study.spec.encoder else None
-
-
-def _counts(study: Study, cases: tuple[Case, ...]) -> dict[str, int]:
-    return {name: sum(case.label == name for case in cases) for name in study.manifest.classes}
 
 
 def _task(study: Study, train: BagSet, validation: BagSet, identity: str) -> StagedTask:
@@ -170,14 +184,15 @@ def _task(study: Study, train: BagSet, validation: BagSet, identity: str) -> Sta
         pixels=pixels,
         identity=identity,
         device=study.device,
+        watch=study.told_watch,
     )
 
 
-def _source_for(study: Study, model: Model) -> Source:
-    """The study's own features, or where the model ended up with another encoder or other magnifications, those."""
+def _source_for(study: Study, model: Model) -> Source | None:
+    """None for the study's own features; where the model ended up with another encoder or other magnifications, those."""
     same = model.spec.encoder.digest == study.spec.encoder.digest and model.spec.mpps == study.spec.mpps
     if same and not study.source.learns:
-        return study.source
+        return None
     store = study.source.store or study.folder.path / "features"
     return source_of(model, study.manifest, store=store, device=study.source.device)
 

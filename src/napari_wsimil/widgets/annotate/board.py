@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from napari.layers import Shapes
 from psygnal import Signal
 
@@ -16,6 +17,8 @@ from napari_wsimil.widgets.annotate.region_layer import (
     draw_as,
     drawable,
     drawn_on,
+    edges,
+    faces,
     layers_of,
     make_layer,
     recolour,
@@ -23,9 +26,12 @@ from napari_wsimil.widgets.annotate.region_layer import (
     rows_of,
 )
 from napari_wsimil.widgets.inside_shapes import WITH_AREA
+from napari_wsimil.widgets.session import session_of
 from napari_wsimil.widgets.slide_layer import facts
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from napari_wsimil.slides import Slide
     from napari_wsimil.widgets.annotate.region_layer import Drawn, Origin, Row
     from napari_wsimil.widgets.session import Session
@@ -37,8 +43,17 @@ EDITING = ("select", "direct")
 """Modes in which a class is given to what is selected, rather than to what is drawn next."""
 
 
+def board_of(viewer: Any) -> Board:
+    """The one board of a viewer: all docks that draw share it."""
+    session = session_of(viewer)
+    if session.board is None:
+        session.board = Board(viewer, session)
+    board: Board = session.board
+    return board
+
+
 class Board:
-    """Get one per dock.
+    """Get the one of a viewer with `board_of`.
 
     Parameters
     ----------
@@ -47,19 +62,34 @@ class Board:
     session
         Says which slide is meant.
 
+    Attributes
+    ----------
+    files
+        Fingerprint of a slide -> where its regions were saved to or opened from.
+    dirty
+        Fingerprints of slides whose regions were changed since.
+    unkept
+        Fingerprint -> slide whose regions are not even kept in the cache yet.
+
     Signals
     -------
     class_chosen
         Another class is drawn now.
+    file_read
+        The path of a file whose regions are on the slide now.
     """
 
     class_chosen = Signal()
+    file_read = Signal(object)
 
     def __init__(self, viewer: Any, session: Session) -> None:
         self.viewer = viewer
         self.session = session
         self.book = ClassBook()
         self.current = self.book.classes[0].name
+        self.files: dict[str, Path] = {}
+        self.dirty: set[str] = set()
+        self.unkept: dict[str, Slide] = {}
 
     @property
     def slide(self) -> Slide | None:
@@ -86,18 +116,35 @@ class Board:
         mpp = self.slide.mpp if self.slide is not None else None
         return LINE_PIXELS / max(self.viewer.scene.camera.zoom * (mpp or (1.0, 1.0))[1], 1e-9)
 
-    def start(self, mode: str) -> None:
-        """Draw on the slide, or change what is drawn, by napari's name of the tool; makes the layer where there is none."""
-        if self.slide is None:
-            return
+    def ready(self) -> Any | None:
+        """The layer to draw in, made where there is none; None without a slide."""
         layer = self.layer
-        if layer is None:
+        if layer is None and self.slide is not None:
             layer = self.viewer.add_layer(make_layer(self.slide, [], {}, self.book.colour, self.line_width()))
             self.adopt(layer)
-        self.viewer.layers.selection.active = layer
+        return layer
+
+    def start(self, mode: str) -> None:
+        """Draw on the slide, or change what is drawn, by napari's name of the tool; makes the layer where there is none."""
+        layer = self.ready()
+        if layer is not None:
+            self.viewer.layers.selection.active = layer
+            layer.visible = True
+            self.draw_next()
+            layer.mode = mode
+
+    def add_box(self, box: tuple[float, float, float, float], name: str) -> None:
+        """Draw a rectangle x0, y0, x1, y1 in level-0 pixels; the tool that is in use stays."""
+        layer = self.ready()
+        if layer is None:
+            return
+        draw_as(layer, name, self.book.colour)
+        x0, y0, x1, y1 = (side - 0.5 for side in box)
+        line = np.array([(y0, x0), (y0, x1), (y1, x1), (y1, x0)])
+        colours = {"edge_color": edges([name], self.book.colour), "face_color": faces([name], self.book.colour)}
+        layer.add([line], shape_type="rectangle", edge_width=self.line_width(), **colours)
         layer.visible = True
         self.draw_next()
-        layer.mode = mode
 
     def adopt(self, layer: Any) -> None:
         """Let the keys 1 to 9 choose the class while a layer is active."""

@@ -17,6 +17,7 @@ from napari_wsimil.widgets.slide_layer import KEY, facts, placement
 if TYPE_CHECKING:
     from napari_wsimil.inference import SlidePrediction
     from napari_wsimil.slides import Slide
+    from napari_wsimil.widgets.annotate.board import Board
     from napari_wsimil.widgets.annotate.region_layer import ColourOf
 
 BRUSH = "brush"
@@ -84,6 +85,20 @@ def make_brush(slide: Slide, resolution: Resolution) -> Labels:
     mpp = (slide.mpp[0] + slide.mpp[1]) / 2 if slide.mpp else 1.0
     layer.brush_size = min(max(round(STROKE / (step * mpp)), 1), 40)
     return layer
+
+
+def start_painting(board: Board, mode: str, resolution: Resolution | None) -> None:
+    """Paint or erase, on the layer that is there, else on a new one of a resolution that can be had."""
+    brush: Any = board.brush
+    if brush is None:
+        if board.slide is None or resolution is None or resolution.problem:
+            return
+        brush = board.viewer.add_layer(make_brush(board.slide, resolution))
+        board.adopt(brush)
+    board.viewer.layers.selection.active = brush
+    brush.visible = True
+    board.draw_next()
+    brush.mode = mode
 
 
 def place(slide: Slide, step: float) -> dict[str, Any]:

@@ -33,6 +33,7 @@ class ClassBook:
         self._own = _kept()
         self._of_model: tuple[str, ...] = ()
         self._drawn: tuple[str, ...] = ()
+        self._lent: tuple[str, ...] = ()
         self.classes: tuple[DrawnClass, ...] = ()
         self._gather()
 
@@ -65,8 +66,17 @@ class ClassBook:
         self._keep([*self._own, DrawnClass(name, colour)])
         return self.find(name)
 
+    def lend(self, name: str) -> str:
+        """Have a class until the window closes, as it is spelled here; the user's own stay as they are."""
+        if self.find(name) is None:
+            self._lent = (*self._lent, name)
+            self._gather()
+        found = self.find(name)
+        return name if found is None else found.name
+
     def remove(self, name: str) -> None:
         """Take a class away; regions keep it, and with them it would come again."""
+        self._lent = tuple(one for one in self._lent if same_name(one) != same_name(name))
         self._drawn = tuple(one for one in self._drawn if same_name(one) != same_name(name))
         self._keep([one for one in self._own if same_name(one.name) != same_name(name)])
 
@@ -101,7 +111,7 @@ class ClassBook:
     def _gather(self) -> None:
         own = {same_name(one.name): one for one in self._own}
         names: dict[str, str] = {}
-        for name in (*self._of_model, *(one.name for one in self._own), *self._drawn):
+        for name in (*self._of_model, *(one.name for one in self._own), *self._lent, *self._drawn):
             names.setdefault(same_name(name), name)
         known = [DrawnClass(name, own[key].colour) for key, name in names.items() if key in own]
         colours = colours_of(list(names.values()), known)

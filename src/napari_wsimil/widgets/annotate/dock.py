@@ -9,7 +9,7 @@ from qtpy.QtWidgets import QFrame, QPushButton, QScrollArea, QSizePolicy, QVBoxL
 
 from napari_wsimil.patches.patch import Patch
 from napari_wsimil.widgets.annotate.agreement_box import AgreementBox
-from napari_wsimil.widgets.annotate.board import Board
+from napari_wsimil.widgets.annotate.board import board_of
 from napari_wsimil.widgets.annotate.class_panel import ClassPanel
 from napari_wsimil.widgets.annotate.filing import Filing
 from napari_wsimil.widgets.annotate.recipe import agreement_recipe
@@ -41,7 +41,7 @@ class Annotate(QWidget):
         super().__init__()
         self._viewer = napari_viewer
         self._session = session_of(napari_viewer)
-        self.board = Board(napari_viewer, self._session)
+        self.board = board_of(napari_viewer)
         self.classes = ClassPanel(self.board)
         self.tools = Tools(self.board)
         self.filing = Filing(self.board, self)

@@ -22,6 +22,7 @@ from napari_wsimil.widgets.annotate.keeping import (
 )
 from napari_wsimil.widgets.annotate.region_layer import drawn_on, is_drawn_on
 from napari_wsimil.widgets.background import read_in_background
+from napari_wsimil.widgets.parts import follow
 from napari_wsimil.widgets.slide_layer import facts
 
 if TYPE_CHECKING:
@@ -53,10 +54,13 @@ class Filing(QObject):
         A note and a problem, to be shown; either may be "".
     put
         Regions were added to the slide.
+    offered
+        Regions of an earlier time were found, and are offered.
     """
 
     said = Signal(str, str)
     put = Signal()
+    offered = Signal()
 
     def __init__(self, board: Board, parent: QWidget) -> None:
         super().__init__(parent)
@@ -64,9 +68,6 @@ class Filing(QObject):
         self.panel = FilesPanel()
         self.offer = Offer()
         self._slide: Slide | None = None
-        self._files: dict[str, Path] = {}
-        self._dirty: set[str] = set()
-        self._unkept: dict[str, Slide] = {}
         self._waiting: list[Path] = []
         self._busy = False
         self._soon = QTimer(self)
@@ -78,6 +79,7 @@ class Filing(QObject):
         self.panel.import_from.connect(self.open_file)
         self.offer.accepted.connect(self.open_file)
         self.offer.declined.connect(self._decline)
+        follow(board.file_read, self._was_read, parent)
 
     @property
     def busy(self) -> bool:
@@ -89,7 +91,7 @@ class Filing(QObject):
         """Where the regions of the slide were saved, or would be."""
         if self._slide is None:
             return None
-        return self._files.get(self._slide.fingerprint) or own_file(self._slide)
+        return self._board.files.get(self._slide.fingerprint) or own_file(self._slide)
 
     def show_slide(self, slide: Slide | None) -> None:
         """Another slide is meant: offer what was drawn on it before."""
@@ -102,20 +104,21 @@ class Filing(QObject):
         """Whether there is anything to save, and whether it was."""
         brush, slide = self._board.brush, self._slide
         drawn = bool(self._board.names()) or (brush is not None and bool(brush.data.any()))
-        self.panel.show_state(drawn=drawn, dirty=slide is not None and slide.fingerprint in self._dirty)
+        self.panel.show_state(drawn=drawn, dirty=slide is not None and slide.fingerprint in self._board.dirty)
 
     def changed(self) -> None:
         """Something was drawn, changed or deleted."""
         if self._slide is not None:
-            self._dirty.add(self._slide.fingerprint)
-            self._unkept[self._slide.fingerprint] = self._slide
+            self._board.dirty.add(self._slide.fingerprint)
+            self._board.unkept[self._slide.fingerprint] = self._slide
             self._soon.start()
 
     def keep(self, _: Any = None) -> None:
         """Keep what is not saved in the user's cache, so that it is there when the slide is opened again."""
         self._soon.stop()
-        while self._unkept:
-            _, slide = self._unkept.popitem()
+        unkept = self._board.unkept
+        while unkept:
+            _, slide = unkept.popitem()
             if is_drawn_on(self._board.viewer, slide):  # layers that were closed are not empty
                 drawn = drawn_on(self._board.viewer, slide)
                 read_in_background("kept", partial(keep_draft, drawn, slide, self._board.book), self._kept)
@@ -127,6 +130,11 @@ class Filing(QObject):
             return
         self._waiting.append(Path(path))
         self._read_next()
+
+    def accept_offer(self) -> None:
+        """Add the regions that are offered, if any are, as the user would."""
+        if self.offer.path is not None:
+            self.offer.open_button.click()
 
     def turn_into_regions(self) -> None:
         """Make regions of what is painted, in a worker."""
@@ -176,16 +184,17 @@ class Filing(QObject):
         if path is None and brush is not None:
             board.viewer.layers.remove(brush)
         if slide is not None and was_empty and path == own_file(slide):
-            self._files[slide.fingerprint] = path
+            self._board.files[slide.fingerprint] = path
             self._show_file()
         else:
             self.changed()
+        board.file_read.emit(path)
         self.put.emit()
         self.said.emit(put.note, "")
 
     def _show_file(self) -> None:
         slide = self._slide
-        self.panel.show_slide(slide, self._files.get(slide.fingerprint) if slide is not None else None)
+        self.panel.show_slide(slide, self._board.files.get(slide.fingerprint) if slide is not None else None)
 
     def _look_for_earlier(self) -> None:
         self.offer.show_file(None, None)
@@ -196,6 +205,13 @@ class Filing(QObject):
         slide, path = found
         if slide is self._slide and isinstance(path, Path) and self._board.layer is None:
             self.offer.show_file(path, slide)
+            self.offered.emit()
+
+    def _was_read(self, path: Path | None) -> None:
+        """Another dock may have put on the slide what is offered here."""
+        if path is not None and path == self.offer.path:
+            self.offer.show_file(None, None)
+            self._show_file()
 
     def _decline(self, path: Path) -> None:
         if self._slide is not None and path == draft_of(self._slide):
@@ -212,16 +228,16 @@ class Filing(QObject):
         slide, drawn = self._slide, self._board.drawn()
         if slide is not None and drawn is not None:
             self.keep()
-            self._dirty.discard(slide.fingerprint)
+            self._board.dirty.discard(slide.fingerprint)
             read_in_background(slide, partial(write_drawn, drawn, path, slide, self._board.book), self._saved)
 
     def _saved(self, done: tuple[Any, Any]) -> None:
         slide, path = done
         if isinstance(path, Exception):
-            self._dirty.add(slide.fingerprint)
+            self._board.dirty.add(slide.fingerprint)
         else:
-            self._files[slide.fingerprint] = path
-            if slide.fingerprint not in self._dirty:
+            self._board.files[slide.fingerprint] = path
+            if slide.fingerprint not in self._board.dirty:
                 drop_draft(slide)
         self.said.emit("", str(path) if isinstance(path, Exception) else "")
         self._show_file()

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from napari_wsimil.annotations import Annotations, looks_like_annotations, read_annotations, write_annotations
 from napari_wsimil.annotations.classes import same_name
+from napari_wsimil.annotations.files import OWN_SUFFIX
 from napari_wsimil.annotations.masks import regions_of_mask
 from napari_wsimil.errors import AnnotationError
 from napari_wsimil.samples import sample_folder
@@ -27,8 +28,17 @@ if TYPE_CHECKING:
     from napari_wsimil.widgets.annotate.class_book import ClassBook
     from napari_wsimil.widgets.annotate.region_layer import ColourOf, Drawn, Origin
 
-OWN_SUFFIX = ".annotations.geojson"
-"""What Save calls a file beside its slide: QuPath opens it, and the export of a prediction has another name."""
+
+class Known(Protocol):
+    """What is asked of a slide to find its files: it need not be open."""
+
+    @property
+    def path(self) -> Path:
+        """The slide file or folder."""
+
+    @property
+    def fingerprint(self) -> str:
+        """Stable id of its pixels."""
 
 
 @dataclass(frozen=True)
@@ -131,12 +141,12 @@ def file_colours(annotations: Annotations, book: ClassBook) -> dict[str, Colour]
     return {name: known[same_name(name)] for name in annotations.names if same_name(name) in known}
 
 
-def own_file(slide: Slide) -> Path:
+def own_file(slide: Known) -> Path:
     """What Save offers for a slide."""
     return slide.path.with_name(slide.path.stem + OWN_SUFFIX)
 
 
-def draft_of(slide: Slide) -> Path:
+def draft_of(slide: Known) -> Path:
     """Where regions of a slide are kept until they are saved."""
     return sample_folder() / "annotations" / f"{slide.fingerprint}.geojson"
 
@@ -157,7 +167,7 @@ def drop_draft(slide: Slide) -> None:
         draft_of(slide).unlink()
 
 
-def offered_file(slide: Slide) -> Path | None:
+def offered_file(slide: Known) -> Path | None:
     """Regions of a slide that could be opened: those not saved yet, else a file beside it."""
     beside = (own_file(slide), slide.path.with_suffix(".geojson"), slide.path.with_suffix(".xml"))
     for path in (draft_of(slide), *beside):

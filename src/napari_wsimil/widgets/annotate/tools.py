@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from qtpy.QtCore import Qt, Signal  # type: ignore[attr-defined]
 from qtpy.QtWidgets import QGridLayout, QHBoxLayout, QPushButton, QSizePolicy, QVBoxLayout, QWidget
 
-from napari_wsimil.widgets.annotate.brush import make_brush, resolutions
+from napari_wsimil.widgets.annotate.brush import resolutions, start_painting
 from napari_wsimil.widgets.parts import NarrowButton, combo_item, form, narrow_combo
 
 if TYPE_CHECKING:
@@ -108,20 +108,8 @@ class Tools(QWidget):
 
     def _paint(self, mode: str) -> None:
         """Paint on the layer that is there, or on a new one of the chosen resolution."""
-        board, row = self._board, self.resolution.currentIndex()
-        if board.slide is None:
-            return
-        if board.brush is None:
-            if row < 0 or self._offered[row].problem:
-                self.show_state()
-                return
-            layer = board.viewer.add_layer(make_brush(board.slide, self._offered[row]))
-            board.adopt(layer)
-        brush: Any = board.brush
-        board.viewer.layers.selection.active = brush
-        brush.visible = True
-        board.draw_next()
-        brush.mode = mode
+        row = self.resolution.currentIndex()
+        start_painting(self._board, mode, self._offered[row] if row >= 0 else None)
         self.show_state()
 
     def _offer_resolutions(self) -> None:

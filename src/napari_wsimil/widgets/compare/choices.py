@@ -151,6 +151,17 @@ class Choices(QWidget):
         self.swap.setEnabled(self.enough)
         self._offer_kinds()
 
+    def choose(self, first: SlidePrediction, second: SlidePrediction) -> None:
+        """Compare these two, where they are offered."""
+        row = next((row for row, choice in enumerate(self._choices) if choice.prediction is first), -1)
+        if row >= 0:
+            with QSignalBlocker(self.first):
+                self.first.setCurrentIndex(row)
+            with QSignalBlocker(self.second):
+                self.second.setCurrentIndex(self._other_than(row))
+            self.choose_second(second)
+            self._offer_kinds()
+
     def choose_second(self, prediction: SlidePrediction) -> None:
         """Compare the first one with this."""
         for row, choice in enumerate(self._choices):

@@ -111,6 +111,16 @@ class ComparePredictions(QWidget):
 
         read_in_background(path, read, self._take_file)
 
+    def compare(self, first: SlidePrediction, second: SlidePrediction, view: str) -> None:
+        """Compare these two of the slide's predictions, and show it on the slide as `view` says, see `view`."""
+        self._offer()
+        self.choices.choose(first, second)
+        self.views[view].setChecked(True)
+
+    def end(self) -> None:
+        """Take the comparison off the slide."""
+        self._end()
+
     def _take_file(self, found: tuple[str, Any]) -> None:
         path, outcome = found
         if isinstance(outcome, Exception):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import platform
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import torch
@@ -15,17 +15,51 @@ from napari_wsimil.errors import printable
 from napari_wsimil.inference.prediction import PatchScores, PatchSet, SlidePrediction
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
     from torch import Tensor
 
-    from napari_wsimil.bags import Bag, SlideBag
     from napari_wsimil.inference.options import PatchOptions
     from napari_wsimil.mil import MILOutput, Selection
     from napari_wsimil.packages import Model
     from napari_wsimil.patches import PatchGrid, PatchSpec, TissueMask
     from napari_wsimil.slides import Slide
+
+
+class Named(Protocol):
+    """Whoever has a name and a digest."""
+
+    @property
+    def id(self) -> str:
+        """For people."""
+
+    @property
+    def digest(self) -> str:
+        """For sure."""
+
+
+class LookedAt(Protocol):
+    """What is asked of a bag when a model has looked at it."""
+
+    @property
+    def mpps(self) -> tuple[float, ...]:
+        """Magnifications in µm per pixel, coarse to fine."""
+
+    @property
+    def encoder(self) -> Named:
+        """What made the features."""
+
+    @property
+    def precision(self) -> str:
+        """What it computed in."""
+
+    @property
+    def encoded(self) -> Mapping[float, int]:
+        """Mpp -> patches that had to be encoded."""
+
+    def grid(self, mpp: float) -> PatchGrid:
+        """Return the patches at `mpp`."""
 
 
 @dataclass(frozen=True)
@@ -34,6 +68,8 @@ class Run:
 
     Attributes
     ----------
+    slide
+        None: nobody knows of which slide the features are.
     seconds
         Stage -> seconds, "total" included.
     notices
@@ -46,9 +82,9 @@ class Run:
         Where patches were looked for.
     """
 
-    slide: Slide
+    slide: Slide | None
     model: Model
-    bag: SlideBag
+    bag: LookedAt
     device: torch.device
     seconds: dict[str, float]
     notices: tuple[str, ...]
@@ -110,7 +146,7 @@ def _scores(grid: PatchGrid, values: Tensor, rows: Tensor | None) -> PatchScores
     return PatchScores(xy, grid.size_level0, values.float().cpu().numpy(), grid.stride_level0)
 
 
-def _chosen(bag: Bag, chosen: Selection) -> PatchSet:
+def _chosen(bag: LookedAt, chosen: Selection) -> PatchSet:
     grid, rows = bag.grid(chosen.mpp), chosen.rows.cpu().numpy()
     return PatchSet(grid.xy[rows], grid.size_level0, chosen.scores.float().cpu().numpy())
 
@@ -119,7 +155,7 @@ def _provenance(run: Run) -> dict[str, Any]:
     spec, encoder = run.model.spec, run.bag.encoder
     finest = run.specs[-1]
     return {
-        "slide": _about_slide(run.slide),
+        **({} if run.slide is None else {"slide": _about_slide(run.slide)}),
         "model": {
             "id": run.model.id,
             "title": run.model.title,
