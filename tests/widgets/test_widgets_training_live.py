@@ -211,6 +211,8 @@ def test_a_run_from_its_first_stage_to_its_last_epoch(live, qtbot, tmp_path):
     window.viewer.theme = "light"
     qtbot.waitUntil(lambda: drawn_in(loss.canvas, look_of("light").line(1)))
     assert look_of("light").line(0) in loss.legend.text()
+    ground = QColor(loss.canvas.grab().toImage().pixelColor(2, loss.canvas.height() - 2))
+    assert ground.name() == QColor(look_of("light").background).name()
 
     for phase, words in (("paused", "Paused"), ("failed", "Failed"), ("stopped", "Stopped")):
         run.told.state = RunState(phase=phase)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 import time
 from contextlib import suppress
@@ -62,10 +63,10 @@ def follow(folder: Path, *, as_json: bool) -> None:
     try:
         outcome = _followed(run)
     except KeyboardInterrupt:
-        complain(f"the training goes on in the background; napari-wsimil runs stop {folder} ends it.")
+        complain(f"the training goes on in the background; {command('stop', folder)} ends it.")
         sys.exit(INTERRUPTED)
     except CancelledError:
-        click.echo(f"{folder} is stopped; nothing is lost: napari-wsimil runs resume {folder} goes on.")
+        click.echo(f"{folder} is stopped; nothing is lost: {command('resume', folder)} goes on.")
         return
     tell_run(outcome, as_json=as_json)
 
@@ -77,7 +78,7 @@ def pause(folder: Path) -> None:
     from napari_wsimil.training.background import attach_run
 
     attach_run(folder).pause()
-    click.echo(f"{folder} pauses after this step; napari-wsimil runs resume {folder} goes on.")
+    click.echo(f"{folder} pauses after this step; {command('resume', folder)} goes on.")
 
 
 @runs.command()
@@ -89,7 +90,7 @@ def resume(folder: Path, *, device: str | None, trust_code: bool) -> None:
     from napari_wsimil.training.background import attach_run
 
     attach_run(folder).go_on(device=device, trust_code=trust_code)
-    click.echo(f"{folder} goes on; napari-wsimil runs follow {folder} shows how.")
+    click.echo(f"{folder} goes on; {command('follow', folder)} shows how.")
 
 
 @runs.command()
@@ -99,7 +100,7 @@ def stop(folder: Path) -> None:
     from napari_wsimil.training.background import attach_run
 
     attach_run(folder).stop()
-    click.echo(f"{folder} stops after this step; nothing is lost: napari-wsimil runs resume {folder} goes on.")
+    click.echo(f"{folder} stops after this step; nothing is lost: {command('resume', folder)} goes on.")
 
 
 def start(plan: TrainingPlan | FineTuningPlan, *, resume: bool, trust_code: bool) -> BackgroundRun:
@@ -114,7 +115,12 @@ def tell_started(run: BackgroundRun, *, as_json: bool) -> None:
     if as_json:
         click.echo(to_json(describe(run)))
     else:
-        click.echo(f"training in the background\n  follow it with: napari-wsimil runs follow {run.folder}")
+        click.echo(f"training in the background\n  follow it with: {command('follow', run.folder)}")
+
+
+def command(name: str, folder: Path) -> str:
+    """Return what to type to do something with a run, wherever it lies."""
+    return shlex.join(["napari-wsimil", "runs", name, str(folder)])
 
 
 def describe(run: BackgroundRun) -> dict[str, Any]:

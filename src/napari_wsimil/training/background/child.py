@@ -35,7 +35,7 @@ PATIENCE_SECONDS = 20.0
 """A process before this one, which was asked to stop, may need so long to end."""
 
 LOOK_SECONDS = 0.1
-NICE = 10
+NICE = 5
 TRUST = "--trust-code"
 
 
@@ -93,8 +93,9 @@ class Worker:
         except Exception as error:  # noqa: BLE001 - whatever it is, the run says so
             from napari_wsimil.training.background.sentences import sentence_of
 
-            self._report.end("failed", sentence_of(error, self._folder))
-            # the disk of the log may be full
+            # the disk may be full, or gone
+            with suppress(OSError):
+                self._report.end("failed", sentence_of(error, self._folder))
             with suppress(OSError):
                 traceback.print_exc()
             return 1

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 NAME = ".background"
 REQUEST, CONTROL, STATE, EVENTS = "request.json", "control.json", "state.json", "events.jsonl"
 VALIDATION, SIGHT, SIGHT_PREDICTION, LOG, LOCK = "validation.json", "sight.json", "sight.prediction.h5", "log.txt", ".lock"
+STARTING = ".starting"
+STARTING_SECONDS = 10.0
 
 TRIES, PAUSE_SECONDS = 20, 0.01
 """Windows lets no file be replaced while somebody reads it."""
@@ -94,6 +96,17 @@ class BackgroundFolder:
             return False
         lock.release()
         return False
+
+    @contextmanager
+    def starting(self) -> Iterator[None]:
+        """Start a process for it while nobody else does; raises `TrainingError` where another one takes too long for that."""
+        try:
+            with FileLock(self.path / STARTING).acquire(timeout=STARTING_SECONDS):
+                yield
+        except Timeout as error:
+            raise TrainingError(
+                f"Another program is starting a training in {self.run}; wait for it, then try again."
+            ) from error
 
     @contextmanager
     def held(self, seconds: float) -> Iterator[None]:

@@ -32,7 +32,7 @@ from napari_wsimil.training.background.records import (
     now,
 )
 from napari_wsimil.training.background.requests import Request
-from napari_wsimil.training.background.sentences import unwritable
+from napari_wsimil.training.background.sentences import gone, unwritable
 from napari_wsimil.training.events import parsed_event
 
 if TYPE_CHECKING:
@@ -121,7 +121,10 @@ class BackgroundRun:
             self._write(REQUEST, self.request)
         first = RunState(started=state.started, stage=state.stage, epoch=state.epoch, epochs=state.epochs)
         try:
-            launching.begin(self._files, first, trust_code=trust_code)
+            with self._files.starting():
+                # another window may have been quicker
+                if not self.state().living:
+                    launching.begin(self._files, first, trust_code=trust_code)
         except OSError as error:
             raise unwritable(self._files, error) from error
 
@@ -153,7 +156,7 @@ class BackgroundRun:
     def scores(self) -> ValidationScores | None:
         """What the network says of the validation slides, or None where none were scored yet."""
         kept = self._files.read(VALIDATION, KeptScores)
-        return None if kept is None else ValidationScores.of(kept)
+        return None if kept is None or not kept.whole else ValidationScores.of(kept)
 
     def sight(self) -> Sight | None:
         """What the network sees on the watched slide, or None where it was not looked at yet."""
@@ -191,7 +194,8 @@ class BackgroundRun:
             raise TrainingError(state.sentence)
         from napari_wsimil.training.runs.study_run import finished_run
 
-        return finished_run(self.folder)
+        fold = getattr(self.request, "fold", None)
+        return finished_run(self.folder, fold)
 
     def _want(self, wanted: Wanted) -> None:
         self._write(CONTROL, replace(self._control(), wanted=wanted))
@@ -212,7 +216,9 @@ class BackgroundRun:
         """What to think of a run at which somebody should be, and nobody is."""
         if kept.phase == "starting" and kept.pid is None:
             code = launching.exit_code(self.folder, kept)
-            young = launching.launched_here(self.folder, kept) or now() - kept.updated < timedelta(seconds=STARTING_SECONDS)
+            young = launching.launched_here(self.folder, kept) or abs(now() - kept.updated) < timedelta(
+                seconds=STARTING_SECONDS
+            )
             if code is None and young:
                 return kept
             return replace(kept, phase="failed", sentence=self._never_began())
@@ -228,6 +234,8 @@ class BackgroundRun:
         return f"The training's own process did not start{why}; {log} may say more. Press Resume to try again."
 
     def _lost(self) -> str:
+        if not self._files.path.is_dir():
+            return gone(self._files)
         try:
             full = shutil.disk_usage(self.folder).free < FULL_BYTES
         except OSError:

@@ -84,6 +84,13 @@ class KeptScores:
     targets: tuple[int, ...]
     probabilities: tuple[tuple[float, ...], ...]
 
+    @property
+    def whole(self) -> bool:
+        """Whether each slide has a class and a probability of every class."""
+        known = all(0 <= target < len(self.classes) for target in self.targets)
+        rows = all(len(row) == len(self.classes) for row in self.probabilities)
+        return known and rows and len(self.names) == len(self.targets) == len(self.probabilities)
+
 
 @dataclass(frozen=True, eq=False)
 class ValidationScores:

@@ -24,8 +24,18 @@ def unwritable(folder: BackgroundFolder, error: OSError) -> TrainingError:
     """What to say where a file of a run can't be written."""
     if _is_full(error):
         return TrainingError(f"The disk of {folder.run} is full; free some space, then try again: nothing is lost.")
+    if not folder.path.is_dir():
+        return TrainingError(gone(folder))
     return TrainingError(
         f"{folder.path} can't be written ({error.strerror or error}); check whether it may be, then try again."
+    )
+
+
+def gone(folder: BackgroundFolder) -> str:
+    """What to say of a run whose folder is not there any more."""
+    return (
+        f"{folder.run} is not there any more; bring it back or connect its disk, or open the run where it was moved to: Resume "
+        "goes on there."
     )
 
 

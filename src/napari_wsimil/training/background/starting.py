@@ -14,6 +14,7 @@ from napari_wsimil.training.background.requests import Request, request_of
 from napari_wsimil.training.background.sentences import unwritable
 
 if TYPE_CHECKING:
+    from napari_wsimil.training.background.requests import FineTuneRequest, TrainRequest
     from napari_wsimil.training.fine_tuning.plan import FineTuningPlan
     from napari_wsimil.training.runs.plan import TrainingPlan
 
@@ -39,29 +40,45 @@ def start_run(
     WsimilError
         Something does not fit, the folder is in use or can't be written, or no process can be started; one sentence says what.
     """
-    from napari_wsimil.training.background.checks import check_plan, check_same
-    from napari_wsimil.training.runs.run_folder import SETTINGS
+    from napari_wsimil.training.background.checks import check_plan
 
     request = request_of(plan)
     files = BackgroundFolder(request.out)
-    if files.alive or _living(files):
-        raise TrainingError(f"{request.out} is being trained already; wait for it, stop it, or choose another folder.")
+    _refuse_living(files)
     check_plan(plan, resume=resume)
     files.make()
-    before = files.read(STATE, RunState) if resume else None
-    asked = files.read(REQUEST, Request) if before is not None else None
-    if asked is not None and (request.out / SETTINGS).is_file():
-        check_same(asked.root, request)
     try:
-        if before is None:
-            files.clear()
-        files.write(REQUEST, request)
-        files.write(CONTROL, Control(watch=watch))
-        launching.begin(files, RunState() if before is None else RunState(started=before.started), trust_code=trust_code)
+        with files.starting():
+            # the checks take long enough for somebody else to begin
+            _refuse_living(files)
+            _begin(files, request, watch, resume=resume, trust_code=trust_code)
     except OSError as error:
         raise unwritable(files, error) from error
     remember(request.out)
     return BackgroundRun(request.out)
+
+
+def _begin(
+    files: BackgroundFolder, request: TrainRequest | FineTuneRequest, watch: str | None, *, resume: bool, trust_code: bool
+) -> None:
+    """Write what is asked for and start the process; raises OSError where a file can't be written."""
+    from napari_wsimil.training.background.checks import check_same
+    from napari_wsimil.training.runs.run_folder import SETTINGS
+
+    before = files.read(STATE, RunState) if resume else None
+    asked = files.read(REQUEST, Request) if before is not None else None
+    if asked is not None and (request.out / SETTINGS).is_file():
+        check_same(asked.root, request)
+    if before is None:
+        files.clear()
+    files.write(REQUEST, request)
+    files.write(CONTROL, Control(watch=watch))
+    launching.begin(files, RunState() if before is None else RunState(started=before.started), trust_code=trust_code)
+
+
+def _refuse_living(files: BackgroundFolder) -> None:
+    if files.alive or _living(files):
+        raise TrainingError(f"{files.run} is being trained already; wait for it, stop it, or choose another folder.")
 
 
 def _living(files: BackgroundFolder) -> bool:

@@ -68,8 +68,13 @@ class TrainingRun:
         return self.folds[0].model if self.folds else load_model(self.folder / MODEL)
 
 
-def finished_run(folder: Path) -> TrainingRun:
+def finished_run(folder: Path, fold: int | None = None) -> TrainingRun:
     """The run that a folder holds, with its folds where it is a cross-validation.
+
+    Parameters
+    ----------
+    fold
+        The only one that was asked for: until all are there it stands for the cross-validation.
 
     Raises
     ------
@@ -77,6 +82,9 @@ def finished_run(folder: Path) -> TrainingRun:
         It is not finished.
     """
     metrics = RunFolder(folder).read(METRICS)
+    if metrics is None and fold is not None:
+        only = finished_run(folder / f"fold-{fold}")
+        return TrainingRun(folder, only.metrics, (only,))
     if metrics is None:
         raise TrainingError(f"{folder} holds no finished training.")
     folds = [folder / f"fold-{number}" for number in range(1, metrics.get("folds", 0) + 1)]

@@ -143,6 +143,8 @@ class Plot(QWidget):
     def colour(self, look: Look, font: QFont) -> None:
         """Take the colours of a theme, and a font for the numbers at the axes."""
         self._look = look
+        # said outright: what shows through a canvas without one is that of the theme before
+        self.canvas.setBackground(look.background)
         for side in ("left", "bottom"):
             axis = self.item.getAxis(side)
             axis.setPen(look.quiet)
