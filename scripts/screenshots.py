@@ -36,6 +36,8 @@ DOCS = {
     "agreement": ("dark", "annotate.png"),
     "slides": ("light", "slides.png"),
     "overview": ("light", "overview.png"),
+    "training": ("dark", "training.png"),
+    "correct": ("light", "correct.png"),
 }
 """Scene -> its theme, at 1280x800, and its name in docs/images."""
 
@@ -304,6 +306,41 @@ def scene_training(studio: Studio, out: Path) -> None:
     studio.until(over, "the end of the training")
     studio.until(dock.result.isVisible, "the result")
     studio.shoot("training-finished", out, ready=lambda: bar.setValue(0))
+
+
+def scene_correct(studio: Studio, out: Path) -> None:
+    """The model that was trained in the scene before, corrected by marks; before and after."""
+    import napari_wsimil as ws
+    from napari_wsimil.bags.store import default_store_folder
+    from napari_wsimil.widgets.results import show_prediction
+
+    dock = studio.alone("Training")
+    run = dock.watcher.run
+    if run is None:
+        print("the scene training comes first", file=sys.stderr)
+        return
+    slide = studio.folder / "labelled" / "tumour" / "case-2.tiff"
+    prediction = ws.predict(slide, run.folder / "model", store=default_store_folder())
+    studio.viewer.open(str(slide), plugin="napari-wsimil")
+    show_prediction(studio.viewer, prediction, 10)
+    dock.turn_to(1)
+    panel = dock.correct
+    studio.until(lambda: panel.on_slide.isVisible(), "the page")
+    scores = next(iter(prediction.attention.values()))
+    order = scores.values.argsort()
+    side = scores.size_level0
+    for row, name in ((order[-1], prediction.positive_class), (order[0], f"!{prediction.positive_class}")):
+        x, y = scores.xy[row].tolist()
+        panel.correcting.board.add_box((x, y, x + side, y + side), name)
+    studio.rest(1000)
+    bar = dock.area.verticalScrollBar()
+    studio.shoot("correct-marks", out, sizes=SIZES[:1], ready=lambda: (studio.viewer.reset_view(), bar.setValue(0)))
+    panel.tuning.epochs.setValue(10)
+    panel.tune_button.click()
+    for _ in range(5):
+        studio.until(lambda: panel.attempting.attempt.phase in ("judging", "idle"), "before and after")
+    studio.rest(3000)
+    studio.shoot("correct", out)
 
 
 SCENES: dict[str, Callable[[Studio, Path], None]] = {

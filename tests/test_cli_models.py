@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
+from pathlib import Path
 
 import pytest
 
 import napari_wsimil as ws
 from napari_wsimil.packages import sharing
+from napari_wsimil.packages.privacy import private_lines
 
 
 def test_the_users_own_models(run, random_model, tmp_path):
@@ -21,6 +24,9 @@ def test_the_users_own_models(run, random_model, tmp_path):
     assert run("models", "show", "lymph-nodes")[1] == "# Nodes\n"
     about = json.loads(run("models", "show", "lymph-nodes", "--json")[1])
     assert (about["title"], about["card"]) == ("Nodes", "# Nodes\n")
+    card = Path(os.environ["NAPARI_WSIMIL_LIBRARY"]) / "lymph-nodes" / "README.md"
+    card.write_text(f"# Nodes\n\n{private_lines('- run: /data/run')}\n")
+    assert run("models", "show", "lymph-nodes")[1] == "# Nodes\n\n- run: /data/run\n"
     code, out, _ = run("models", "remove", "lymph-nodes")
     assert code == 0
     assert "`napari-wsimil models restore lymph-nodes` brings it back" in out

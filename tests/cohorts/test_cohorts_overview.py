@@ -263,3 +263,10 @@ def test_the_command_lists_what_to_label_next(study):
     assert sorted(one["name"] for one in told) == ["s-1", "s-2"]
     assert told[0]["uncertainty"] >= told[1]["uncertainty"]
     assert CliRunner().invoke(slides, [str(folder), "--label-next", "--sort", "name"]).exit_code == 2
+
+
+def test_the_command_says_why_nothing_is_to_be_labelled(tmp_path, write_slide):
+    write_slide(tmp_path / "a.tiff")
+    result = CliRunner().invoke(slides, [str(tmp_path), "--label-next"])
+    assert result.exit_code == 0
+    assert "none of these slides needs a label now: only slides that were predicted are proposed" in result.stderr

@@ -293,3 +293,16 @@ def test_features_of_all_sides_are_counted_together(tiny_slide, random_encoder, 
     assert {event.data["total"] for event in events} == {2}
     assert {(event.data["what"], event.data["done"]) for event in events} == {("teaches", 0), ("judges", 1)}
     assert all("seconds_left" in event.data for event in events)
+
+
+def test_a_fine_tuning_compares_before_its_report():
+    history = told(Event("stage", "features"), Event("stage", "train"), start(1), ended(0), Event("stage", "evaluation"))
+    assert [stage.name for stage in history.stages][-1] == "Report"
+    history.take([Event("stage", "comparison")])
+    assert [(stage.name, stage.state) for stage in history.stages] == [
+        ("Features", "done"),
+        ("Training", "done"),
+        ("Evaluation", "done"),
+        ("Before and after", "running"),
+        ("Report", "waiting"),
+    ]

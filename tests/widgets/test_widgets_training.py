@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
@@ -14,6 +17,7 @@ from napari_wsimil.widgets.docks import dock_around, open_dock
 from napari_wsimil.widgets.session import session_of
 from napari_wsimil.widgets.training.frame import CORRECT, NEW
 from napari_wsimil.widgets.training.runs.desk import SURVIVES
+from napari_wsimil.widgets.training.runs.listing import name_of
 from napari_wsimil.widgets.training.settings.number_box import NumberBox
 
 LEFT = Qt.MouseButton.LeftButton
@@ -244,6 +248,7 @@ def test_a_window_is_closed_during_training(window, make_napari_viewer_proxy, st
     # the dock is closed, and opened again
     w.viewer.window.remove_dock_widget(dock_around(dock))
     assert told()[-1] == SURVIVES
+    assert dock.watcher.run is None, "napari lets the widget live on; it follows nothing any more"
     again = hands.open(w.viewer)
     qtbot.waitUntil(lambda: again.watcher.history.epoch > 1)
     w.viewer.close()
@@ -371,3 +376,14 @@ def deeds(dock):
 
 def enabled(combo, row):
     return combo.model().item(row).isEnabled()
+
+
+def test_what_a_run_is_called_in_the_list():
+    def called(folder, **request):
+        return name_of(SimpleNamespace(folder=Path(folder), request=SimpleNamespace(**request)))
+
+    assert called("runs/abmil-1", title="", task="train") == "abmil-1"
+    assert called("runs/abmil-1", title="Breast", task="train") == "Breast"
+    assert called("x/2026-11-21 22.09.32 bundled", title="", task="fine-tune", model="bundled") == "bundled, fine-tuned"
+    again = "x/2026-11-21 22.09.32 bundled/model"
+    assert called("x/2026-11-21 22.30.00 bundled", title="", task="fine-tune", model=again) == "bundled, fine-tuned"

@@ -171,18 +171,18 @@ def test_a_run_from_its_first_stage_to_its_last_epoch(live, qtbot, tmp_path):
     loss, figures = view.plots["loss"], view.plots["figures"]
     qtbot.waitUntil(lambda: [line.name for line in figures.lines] == ["ROC AUC", "balanced accuracy", "F1"])
     assert [line.name for line in loss.lines] == ["training", "validation"]
-    assert loss.best == figures.best == 2
-    assert "validation 0.400" in loss.canvas.accessibleDescription()
+    qtbot.waitUntil(lambda: loss.best == figures.best == 2)
+    qtbot.waitUntil(lambda: "validation 0.400" in loss.canvas.accessibleDescription())
     assert "best epoch 2" in loss.canvas.accessibleDescription()
-    assert "✓ Features" in view.stages.stages.text()
-    assert "epoch 3 of 20" in view.stages.stages.text()
+    qtbot.waitUntil(lambda: "✓ Features" in view.stages.stages.text())
+    qtbot.waitUntil(lambda: "epoch 3 of 20" in view.stages.stages.text())
     look = look_of(window.viewer.theme)
     assert drawn_in(loss.canvas, look.line(0))
     assert drawn_in(loss.canvas, look.line(1))
 
     # how the slides are told apart
     qtbot.waitUntil(view.matrix.isVisible)
-    assert view.verdict.text() == "After epoch 3: 5 of 6 right."
+    qtbot.waitUntil(lambda: view.verdict.text() == "After epoch 3: 5 of 6 right.")
     assert "1 of 3 slides of tumour are said to be normal" in view.matrix.accessibleDescription()
     assert "3 of 3 slides of normal are said to be normal" in view.matrix.accessibleDescription()
     assert drawn_in(view.matrix, QColor(look.text))
@@ -414,7 +414,7 @@ def test_which_curves_are_shown_together():
     assert shown == ["ROC AUC of the teacher", "ROC AUC of the student", "balanced accuracy", "F1"]
     parts = History()
     parts.take([*begun(), epoch(0, losses={"loss": 1.0, "bag": 0.6, "instance_loss": 0.4})])
-    assert [line.name for line in loss_lines(parts)] == ["training", "validation", "bag", "instance loss"]
+    assert [line.name for line in loss_lines(parts)] == ["training", "validation", "slide labels", "instance loss"]
     # LRMIL's student has a teacher among the parts of its loss, and learns by itself
     parts.take([epoch(1, losses={"loss": 1.0, "bag": 0.6, "teacher": 0.4})])
     assert [line.name for line in loss_lines(parts)][:2] == ["training", "validation"]

@@ -64,7 +64,8 @@ def _text(draft: Draft, written: Path | None) -> str:
     lines = [counts_text(draft)]
     for side in draft.split_table():
         classes = ", ".join(f"{label} {count.slides:,}" for label, count in sorted(side.classes.items()) if label)
-        whole = f"{side.whole.slides:,} slides of {side.whole.patients:,} patients"
+        slides, patients = side.whole.slides, side.whole.patients
+        whole = f"{slides:,} slide{'s' * (slides != 1)} of {patients:,} patient{'s' * (patients != 1)}"
         lines.append(f"  {side.name or 'no side'}: {whole} ({classes or 'none'})")
     return "\n".join([*lines, *([f"  wrote {written}"] if written is not None else [])])
 

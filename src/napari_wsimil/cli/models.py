@@ -89,7 +89,14 @@ def show(name: str, *, as_json: bool) -> None:
     if model.problem is not None:
         raise ModelError(model.problem)
     card = card_of(folder)
-    click.echo(to_json({**describe_model(model), "card": card}) if as_json else card.strip() or model_text(model))
+    click.echo(to_json({**describe_model(model), "card": card}) if as_json else _for_reading(card) or model_text(model))
+
+
+def _for_reading(card: str) -> str:
+    """A card without the marks between which the part for home stands."""
+    from napari_wsimil.packages.privacy import BEGIN, END
+
+    return "\n".join(line for line in card.splitlines() if line.strip() not in (BEGIN, END)).strip()
 
 
 @models.command()

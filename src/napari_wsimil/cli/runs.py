@@ -77,7 +77,9 @@ def pause(folder: Path) -> None:
     """Let the run in FOLDER wait after the step that it is at; its memory stays taken."""
     from napari_wsimil.training.background import attach_run
 
-    attach_run(folder).pause()
+    run = attach_run(folder)
+    _refuse_idle(run)
+    run.pause()
     click.echo(f"{folder} pauses after this step; {command('resume', folder)} goes on.")
 
 
@@ -99,7 +101,9 @@ def stop(folder: Path) -> None:
     """End the run in FOLDER after the step that it is at; nothing is lost."""
     from napari_wsimil.training.background import attach_run
 
-    attach_run(folder).stop()
+    run = attach_run(folder)
+    _refuse_idle(run)
+    run.stop()
     click.echo(f"{folder} stops after this step; nothing is lost: {command('resume', folder)} goes on.")
 
 
@@ -146,6 +150,14 @@ def text(run: BackgroundRun) -> str:
     state = run.state()
     line = f"{run.folder}  {state.phase}{_how_far(state) if state.living else ''}"
     return f"{line}\n  {state.sentence}" if state.sentence else line
+
+
+def _refuse_idle(run: BackgroundRun) -> None:
+    """Raise `TrainingError` where no process is at the run."""
+    state = run.state()
+    if not state.living:
+        way_on = "" if state.phase == "finished" else f"; {command('resume', run.folder)} goes on"
+        raise TrainingError(f"The training in {run.folder} does not run (it is {state.phase}){way_on}.")
 
 
 def _how_far(state: RunState) -> str:

@@ -51,6 +51,10 @@ def slides(
     for row in rows:
         if row.status == "not predicted" and not row.path.exists():
             complain(f"{row.path} is not there; check the name and the folder.")
+    if label_next and not rows:
+        complain(
+            "none of these slides needs a label now: only slides that were predicted are proposed, without a label or wrong."
+        )
     click.echo(to_json([row.as_dict() for row in rows]) if as_json else rows_text(rows))
 
 

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 PLAN = {"features": "Features", "train": "Training", "evaluation": "Evaluation", "report": "Report"}
 """Stage of every run, in their order -> what a person calls it."""
 
+COMPARISON = {"comparison": "Before and after"}
+"""What only a fine-tuning does, before its report."""
+
 WORDS = {
     "loss": "loss",
     "auc": "roc auc",
@@ -185,7 +188,10 @@ class History:
             self._prefix, self._plan, self._at = f"{stage}, ", dict(PLAN), ""
             return
         key = self._bare(stage)
-        if key not in self._plan:
+        if key in COMPARISON:
+            self._plan = {**{name: words for name, words in self._plan.items() if name != "report"}, **COMPARISON}
+            self._plan["report"] = PLAN["report"]
+        elif key not in self._plan:
             self._unfold(key, data)
         self._at = key
 

@@ -1,9 +1,14 @@
-"""The smallest level of a slide, decoded before napari asks for it: napari waits for that one, asynchronous or not."""
+"""What takes long and must be there at once, made ready in a thread while the window goes on being drawn.
+
+The smallest level of a slide is decoded before napari asks for it, as napari waits for that one, asynchronous or not; and what
+a dock needs is imported before napari makes the dock.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import sys
+from importlib import import_module
 from threading import Thread, current_thread, main_thread
 from typing import TYPE_CHECKING
 
@@ -25,12 +30,29 @@ def warm_up(slide: Slide) -> None:
     That takes milliseconds where the file has a small level, and as long as decoding the whole slide where it has none. The
     first time it imports Dask as well, which takes longer than most slides.
     """
-    thread = Thread(target=_read_coarsest, args=(slide,), name="wsi-overview", daemon=True)
+    _meanwhile(Thread(target=_read_coarsest, args=(slide,), name="wsi-overview", daemon=True), f"Opening {slide.name}")
+
+
+def import_meanwhile(module: str, what: str) -> None:
+    """Import a module, with all that it needs; the window goes on being drawn meanwhile, and says what it waits for.
+
+    Must not be called while the package that holds the module is being imported: the thread would wait for it for ever.
+    """
+    _meanwhile(Thread(target=_import, args=(module,), name="wsi-import", daemon=True), what)
+
+
+def _meanwhile(thread: Thread, what: str) -> None:
     thread.start()
     thread.join(PATIENCE)
     if thread.is_alive() and _in_window():
-        _wait_drawing(thread, f"Opening {slide.name}")
+        _wait_drawing(thread, what)
     thread.join()
+
+
+def _import(module: str) -> None:
+    # What is wrong with it is said when it is imported where it is used.
+    with contextlib.suppress(Exception):
+        import_module(module)
 
 
 def _read_coarsest(slide: Slide) -> None:

@@ -55,7 +55,7 @@ def usual_rehearsal(model: str | Path | Model) -> Rehearsal | None:
     """
     loaded = model if isinstance(model, Model) else load_model(model)
     if loaded.id == BUNDLED:
-        notice = "The bundled model is kept in mind of generated slides, and judged on such."
+        notice = "Generated slides, as the bundled model was trained on, are shown again; others judge before and after."
         return Rehearsal(generated_manifest(loaded), None, notice)
     run = _run_of(loaded)
     if run is not None:

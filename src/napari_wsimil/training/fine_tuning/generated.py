@@ -87,7 +87,7 @@ def _made(
     """Features of one slide; the slide itself is not kept."""
     seed, positive = about["first_seed"] + number, number % 2 == 0
     name = f"generated-{seed}"
-    told: dict[str, Any] = {"what": "old slides to rehearse", "done": number, "total": about["slides"]}
+    told: dict[str, Any] = {"what": "Making old slides to rehearse", "done": number, "total": about["slides"]}
     kept = folder / f"{name}.h5"
     yield Event("progress", "features", data=told)
     if not kept.is_file():

@@ -54,9 +54,11 @@ class Training(TrainingFrame):
         return QSize(380, 720)
 
     def event(self, event: Any) -> bool:
-        """Taken out of the window: what goes on is said once."""
-        if event.type() == QEvent.Type.ParentChange and self.parentWidget() is None and self.desk.living:
-            show_info(SURVIVES)
+        """Taken out of the window: what goes on is said once, and not followed any more; napari lets the widget live on."""
+        if event.type() == QEvent.Type.ParentChange and self.parentWidget() is None:
+            if self.desk.living:
+                show_info(SURVIVES)
+            self.attach(None)
         done: bool = super().event(event)
         return done
 

@@ -26,7 +26,7 @@ BRING_MS, TRIES = 400, 5
 TELLS = {
     "idle": "",
     "preparing": "Writing down what is corrected…",
-    "running": "Fine-tuning. Pause and Stop are below.",
+    "running": "",
     "looking": "Looking at this slide with the new model…",
     "judging": "",
     "kept": "Kept as “{name}”, and chosen for the next prediction. Undo takes it off the list again.",
@@ -104,7 +104,8 @@ class CorrectPanel(QWidget):
         self.outcome.setVisible(attempt.phase in ("judging", "kept", "discarded"))
         for button in (self.outcome.keep_button, self.outcome.discard_button):
             button.setVisible(attempt.phase == "judging")
-        self.outcome.compare_button.setVisible(attempt.phase in ("judging", "kept") and self.attempting.after is not None)
+        both = self.attempting.before is not None and self.attempting.after is not None
+        self.outcome.compare_button.setVisible(attempt.phase in ("judging", "kept") and both)
         self._look_up_usual()
 
     def _tell_model(self) -> None:

@@ -21,6 +21,9 @@ ENOUGH_EPOCHS = 20
 """After so many the epochs alone tell how it goes, and single steps are noise."""
 
 TAUGHT = ("teacher", "student")
+PARTS = {"bag": "slide labels", "polygons": "marks"}
+"""Part of the loss, as a recipe calls it -> in plain words."""
+
 FIGURES = (("roc auc", "ROC AUC"), ("balanced accuracy", "balanced accuracy"), ("f1", "F1"))
 
 
@@ -78,7 +81,7 @@ def loss_lines(history: History, stage: str | None = None) -> list[Line]:
     named = [name for name in TAUGHT if both or f"{name}{OF_STEPS}" in steps] or ["loss"]
     wanted = [(name, "training" if name == "loss" else name, False) for name in named]
     wanted.append(("validation loss", "validation", True))
-    wanted += [(part, part.replace("_", " "), False) for part in parts if part not in named][:MOST_PARTS]
+    wanted += [(part, PARTS.get(part, part.replace("_", " ")), False) for part in parts if part not in named][:MOST_PARTS]
     lines = []
     if history.slow_epochs(stage) and len(history.curve("loss", stage)[0]) < ENOUGH_EPOCHS:
         lines = [

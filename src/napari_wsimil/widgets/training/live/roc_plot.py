@@ -10,7 +10,7 @@ from napari_wsimil.widgets.training.live.plot import Plot
 if TYPE_CHECKING:
     from napari_wsimil.training.evaluation.judgement import Judgement
 
-HEIGHT = 170
+HEIGHT = 180
 MOST_CLASSES = 5
 QUIET = 5
 """Rank of the colour of what is no class."""

@@ -200,8 +200,12 @@ class WatchBox(QWidget):
 
     def _note(self, layer: Any | None, *, features: bool) -> str:
         slide, seen = self.chosen, self._seen
+        state = self._watcher.state
+        over = state is not None and state.phase == "finished"
         if not self._slides:
             return "The validation slides are listed here as soon as the run has dealt them out."
+        if slide is None and over:
+            return "The run has ended: nothing new is drawn."
         if slide is None:
             return "Choose a validation slide: after each epoch what the model sees on it is drawn anew."
         if layer is None and features:
@@ -209,8 +213,6 @@ class WatchBox(QWidget):
         if layer is None:
             return "Open the slide to see its attention."
         if seen is None:
-            state = self._watcher.state
-            over = state is not None and state.phase == "finished"
             return "It was not watched while the run went on." if over else "Its attention is drawn when the epoch is over."
         if seen.missing and not seen.rasters:
             return seen.missing

@@ -52,7 +52,7 @@ class RunBar(QWidget):
         column.addWidget(self.start_button)
         column.addLayout(across)
         column.addWidget(self.said)
-        column.addLayout(form([("Run", self.runs)], "Balance classes"))
+        column.addLayout(form([("Run", self.runs)], "Run"))
 
     def show_desk(self, desk: Desk, theme: str) -> None:
         """Enable what is of use, and say how the run is, in a napari theme."""

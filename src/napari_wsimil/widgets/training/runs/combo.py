@@ -9,6 +9,7 @@ from qtpy.QtWidgets import QComboBox, QSizePolicy
 
 from napari_wsimil.widgets.asking import ask_folder
 from napari_wsimil.widgets.parts import NarrowCombo, combo_item
+from napari_wsimil.widgets.training.runs.listing import name_of
 from napari_wsimil.widgets.training.settings.number_box import slim
 
 if TYPE_CHECKING:
@@ -58,7 +59,7 @@ class RunCombo(NarrowCombo):
         if run is not None:
             self._runs.setdefault(self._shown, run)
             if self.findData(self._shown) < 0:
-                self.insertItem(1, _name(run), self._shown)
+                self.insertItem(1, name_of(run), self._shown)
         self._turn()
 
     def _fill(self, runs: Sequence[ListedRun]) -> None:
@@ -71,7 +72,7 @@ class RunCombo(NarrowCombo):
                 self._add(entry.text(), entry.folder)
             if shown is not None and self._shown not in self._runs:
                 self._runs[self._shown] = shown
-                self._add(_name(shown), shown.folder)
+                self._add(name_of(shown), shown.folder)
             self.addItem(OPEN, OPEN)
         self._turn()
 
@@ -91,7 +92,3 @@ class RunCombo(NarrowCombo):
             ask_folder(self, "Open the folder of a run", self.folder_chosen.emit)
         elif data != self._shown:
             self.chosen.emit(self._runs.get(data))
-
-
-def _name(run: Any) -> str:
-    return str(run.request.title or run.folder.name)

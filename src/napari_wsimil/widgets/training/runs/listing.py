@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from datetime import datetime
+from pathlib import Path
+from typing import Any
 
 from napari_wsimil.errors import WsimilError
-
-if TYPE_CHECKING:
-    from datetime import datetime
-    from pathlib import Path
 
 MOST = 20
 
@@ -44,7 +42,7 @@ class ListedRun:
 
     def text(self) -> str:
         """A line: its name, how it is, and when it was begun."""
-        return f"{self.run.request.title or self.folder.name} · {self.phase} · {day(self.started)}"
+        return f"{name_of(self.run)} · {self.phase} · {day(self.started)}"
 
 
 def listed_runs() -> list[ListedRun]:
@@ -64,7 +62,19 @@ def listed(run: Any) -> ListedRun:
     return ListedRun(run, state.phase, state.started)
 
 
+def name_of(run: Any) -> str:
+    """What a run is called: its title, the model that it corrects, or its folder."""
+    request = run.request
+    if request.title:
+        return str(request.title)
+    if request.task != "fine-tune":
+        return str(run.folder.name)
+    model = Path(request.model)
+    name = model.parent.name if model.name == "model" else model.name
+    return f"{name.split(' ')[-1]}, fine-tuned"  # folders of corrections begin with the day and the time
+
+
 def day(moment: datetime) -> str:
-    """Day and time on the user's clock."""
+    """Day and time on the user's clock; the time alone where it was today."""
     here = moment.astimezone()
-    return f"{here.day} {here:%b %H:%M}"
+    return f"{here:%H:%M}" if here.date() == datetime.now().astimezone().date() else f"{here.day} {here:%b %H:%M}"
