@@ -82,6 +82,7 @@ _HOMES = {
     "correction_plan": "training.corrections",
     "BeforeAfter": "training.fine_tuning.before_after",
     "read_before_after": "training.fine_tuning.before_after",
+    "TrainingPlan": "training.runs.plan",
     "TrainingRun": "training.runs.study_run",
     "start_run": "training.background",
     "attach_run": "training.background",
@@ -167,6 +168,7 @@ if TYPE_CHECKING:
     from napari_wsimil.training.data.manifest import Manifest, read_manifest
     from napari_wsimil.training.fine_tuning import fine_tune
     from napari_wsimil.training.fine_tuning.before_after import BeforeAfter, read_before_after
+    from napari_wsimil.training.runs.plan import TrainingPlan
     from napari_wsimil.training.runs.run import evaluate, train
     from napari_wsimil.training.runs.study_run import TrainingRun
 

@@ -145,6 +145,11 @@ def test_from_an_empty_manifest_to_a_prediction(window, tiny_slide, slides, tmp_
     hands.add_manifest(dock, empty)
     hands.click(dock, dock.bar.start_button)
     assert dock.bar.said.text().startswith("Add slides first")
+    dock.turn_to(CORRECT)
+    assert not dock.bar.said.isVisible(), "that is nothing to the other page"
+    dock.turn_to(NEW)
+    hands.click(dock, dock.bar.start_button)
+    assert dock.bar.said.text().startswith("Add slides first")
     hands.click(dock, dock.data.add_buttons.folder)
     hands.answer(dock.data, slides)
     qtbot.waitUntil(lambda: len(dock.data.draft.rows) == 8 and not dock.data.checking)
@@ -251,6 +256,8 @@ def test_a_window_is_closed_during_training(window, make_napari_viewer_proxy, st
     assert dock.watcher.run is None, "napari lets the widget live on; it follows nothing any more"
     again = hands.open(w.viewer)
     qtbot.waitUntil(lambda: again.watcher.history.epoch > 1)
+    dock.attach(again.watcher.run)
+    assert dock.watcher.run is None, "as when it is closed while the run is being started"
     w.viewer.close()
     assert ws.attach_run(folder).state().phase == "running"
     other = make_napari_viewer_proxy(show=True)

@@ -240,6 +240,7 @@ def test_marks_of_another_day_come_back_and_errors_are_sentences(hands, slide_pa
     first.press("correct_undo")
     first.lists(["slide.tiff", "1 not tumour", "–"])
     first.viewer.layers.clear()
+    assert "No slide is open" in first.panel.model_words.text()
 
     again = hands()
     panel = again.panel

@@ -59,6 +59,11 @@ class Session:
         The `Patch` that somebody pointed out in a dock, or None.
     done
         A `Recipe` of what was done just now.
+
+    Attributes
+    ----------
+    draft
+        The slides that a training is being put together from, or None: they outlive the dock in which they are listed.
     """
 
     slide_changed = Signal(object)
@@ -69,6 +74,7 @@ class Session:
 
     def __init__(self, viewer: Any) -> None:
         self._viewer = viewer
+        self.draft: Any = None
         self._layer: Any = None
         self._slide: Slide | None = None
         self._predictions: tuple[SlidePrediction, ...] = ()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from napari_wsimil.annotations import read_annotations
@@ -14,7 +15,6 @@ from napari_wsimil.training.data.manifest import Case
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from pathlib import Path
 
     from napari_wsimil.packages import Model
 
@@ -43,6 +43,12 @@ class Correction:
     label: str | None = None
     patient: str | None = None
     mpp: float | None = None
+
+    def __post_init__(self) -> None:
+        # as text, too
+        object.__setattr__(self, "slide", Path(self.slide).expanduser())
+        if self.annotations is not None:
+            object.__setattr__(self, "annotations", Path(self.annotations).expanduser())
 
 
 def cases_of(corrections: Sequence[Correction], model: Model, names: Mapping[str, str]) -> tuple[Case, ...]:

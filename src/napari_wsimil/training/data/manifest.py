@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +9,8 @@ from typing import TYPE_CHECKING
 
 from napari_wsimil.errors import TrainingError
 from napari_wsimil.training.data.feature_folders import FEATURE_SUFFIXES, FeatureFolders, plain_name
-from napari_wsimil.training.data.tables import Row, find_column, read_table
+from napari_wsimil.training.data.manifest_checks import check_patients, check_unique, classes_of
+from napari_wsimil.training.data.tables import find_column, read_table
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -137,9 +137,9 @@ def read_manifest(
                 raise
             gone[cells.get("name") or plain_name(cells.get("path", ""))] = SPLIT_OF.get(cells.get("split", "").lower())
     rows = kept
-    _check_unique(source, cases, rows)
-    _check_patients(source, cases, rows)
-    return Manifest(source, tuple(cases), _classes(source, cases, rows, classes, labelled=labelled))
+    check_unique(source, cases, rows)
+    check_patients(source, cases, rows)
+    return Manifest(source, tuple(cases), classes_of(source, cases, rows, classes, labelled=labelled))
 
 
 def _check_columns(source: Path, columns: Sequence[str], found: Mapping[str, str | None], *, labelled: bool) -> None:
@@ -275,61 +275,3 @@ def read_mpp(text: str) -> float | None:
     except ValueError:
         return None
     return mpp if 0.01 <= mpp <= 100 else None
-
-
-def _check_unique(source: Path, cases: Sequence[Case], rows: Sequence[Row]) -> None:
-    lines: dict[object, int] = {}
-    for case, row in zip(cases, rows, strict=True):
-        keys: list[tuple[object, str]] = [(("path", path.resolve()), f"the file {path}") for path in case.files or (case.path,)]
-        for key, what in [*keys, (("name", case.name), f"the name {case.name!r}")]:
-            if key in lines:
-                raise TrainingError(
-                    f"{source}, line {row.number}: {what} is in line {lines[key]} already; delete one, or give slides of the "
-                    "same name different names in a column 'name'."
-                )
-            lines[key] = row.number
-
-
-def _check_patients(source: Path, cases: Sequence[Case], rows: Sequence[Row]) -> None:
-    seen: dict[str, tuple[Case, int]] = {}
-    for case, row in zip(cases, rows, strict=True):
-        first, line = seen.setdefault(case.patient, (case, row.number))
-        for what, here, there in (("split", case.split, first.split), ("fold", case.fold, first.fold)):
-            if here != there:
-                raise TrainingError(
-                    f"{source}, line {row.number}: patient {case.patient} is in {what} {_or_none(here)} here and in "
-                    f"{_or_none(there)} in line {line}; put all slides of a patient into one {what}."
-                )
-
-
-def _or_none(value: object) -> str:
-    return "none" if value is None else f"{value}"
-
-
-def _classes(
-    source: Path, cases: Sequence[Case], rows: Sequence[Row], wanted: Sequence[str] | None, *, labelled: bool
-) -> tuple[str, ...]:
-    lines: defaultdict[str, list[int]] = defaultdict(list)
-    for case, row in zip(cases, rows, strict=True):
-        if case.label is not None:
-            lines[case.label].append(row.number)
-    if wanted is not None:
-        for label, numbers in lines.items():
-            if label not in wanted:
-                raise TrainingError(
-                    f"{source}, line {numbers[0]}: the label {label!r} is none of the classes {', '.join(wanted)}; correct it."
-                )
-        return tuple(wanted)
-    if labelled and len(lines) < 2:
-        raise TrainingError(
-            f"{source}: all slides have the label {next(iter(lines))!r}; a model needs slides of at least two classes."
-        )
-    return tuple(sorted(lines, key=class_order))
-
-
-def class_order(label: str) -> tuple[int, float, str]:
-    """Key by which classes stand in the order of a model's outputs: numbers by size, then words."""
-    try:
-        return 0, float(label), label
-    except ValueError:
-        return 1, 0.0, label

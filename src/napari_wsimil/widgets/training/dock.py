@@ -41,6 +41,7 @@ class Training(TrainingFrame):
         self._session = session_of(napari_viewer)
         self.desk = RunDesk()
         self._finished: Path | None = None
+        self._out = False
         self._waiting = QTimer(self)
         self._waiting.setInterval(LOOK_MS)
         self._waiting.timeout.connect(self._begin)
@@ -55,10 +56,12 @@ class Training(TrainingFrame):
 
     def event(self, event: Any) -> bool:
         """Taken out of the window: what goes on is said once, and not followed any more; napari lets the widget live on."""
-        if event.type() == QEvent.Type.ParentChange and self.parentWidget() is None:
-            if self.desk.living:
-                show_info(SURVIVES)
-            self.attach(None)
+        if event.type() == QEvent.Type.ParentChange:
+            self._out = self.parentWidget() is None
+            if self._out:
+                if self.desk.living or self.desk.asked == "start":
+                    show_info(SURVIVES)
+                self.attach(None)
         done: bool = super().event(event)
         return done
 
@@ -73,11 +76,13 @@ class Training(TrainingFrame):
         read_in_background("open", partial(find, Path(folder)), self._opened)
 
     def attach(self, run: Any | None) -> None:
-        """Look at a run, or at none."""
-        self.watcher.attach(run)
+        """Look at a run, or at none; a dock that was closed while the run was being started looks at none."""
+        if run is None or not self._out:
+            self.watcher.attach(run)
 
     def _connect(self) -> None:
         self.bar.asked.connect(self._asked)
+        self.pages.currentChanged.connect(self._forget_refusal)
         self.bar.runs.chosen.connect(self.attach)
         self.bar.runs.folder_chosen.connect(self.open_run)
         self.data.changed.connect(self._data_changed)
@@ -207,6 +212,11 @@ class Training(TrainingFrame):
         """What was in the way may have been put right."""
         if self.desk.refused and self.desk.asked is None:
             self._refuse(self._in_the_way()[0])
+
+    def _forget_refusal(self, _: int) -> None:
+        """What was in the way on one page is nothing on the other."""
+        if self.desk.refused:
+            self._refuse("")
 
     def _show(self) -> None:
         self.bar.show_desk(self.desk.shown(), self._viewer.theme)

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from napari_wsimil.training.data.drafting.rows import SIDES
-from napari_wsimil.training.data.manifest import Case, Manifest, class_order
+from napari_wsimil.training.data.manifest import Case, Manifest
+from napari_wsimil.training.data.manifest_checks import class_order
 from napari_wsimil.training.data.splits import split_cases
 
 if TYPE_CHECKING:

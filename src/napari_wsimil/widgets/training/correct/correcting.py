@@ -133,6 +133,7 @@ class Correcting(QObject):
         self.board.book.meet(self.classes, self.board.names())
         one = self.this_slide
         if one is None:
+            self.changed.emit()
             return
         if self.marks.are_shown:
             counts = self.marks.counts()

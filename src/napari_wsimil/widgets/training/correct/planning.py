@@ -196,7 +196,8 @@ def usual_for(model: str) -> Usual:
         return Usual(f"The slides that this model was trained on can't be read: {error}", **usual)
     old = sum(case.split in (None, "train") for case in cases)
     judges = sum(case.split == "validation" for case in cases)
-    words = f"{old:,} slides that it was trained on are shown again; {judges:,} others judge before and after."
+    shown = "1 slide that it was trained on is" if old == 1 else f"{old:,} slides that it was trained on are"
+    words = f"{shown} shown again; {judges:,} {'other judges' if judges == 1 else 'others judge'} before and after."
     return Usual(f"{words} {known.notice}".strip(), **usual)
 
 

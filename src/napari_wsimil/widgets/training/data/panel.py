@@ -59,7 +59,7 @@ class DataPanel(FileTarget, Column):
     def __init__(self, viewer: Any) -> None:
         super().__init__()
         self._viewer = viewer
-        self.draft = Draft()
+        self.draft = _draft_of(viewer)
         self.problems: tuple[Problem, ...] = ()
         self.ready = False
         self.model = DraftModel(self.draft, self)
@@ -155,7 +155,8 @@ class DataPanel(FileTarget, Column):
 
     def _connect(self) -> None:
         add, tools = self.add_buttons, self.tools
-        self.draft.on_change = self._follow_draft
+        # the draft outlives the panel, and must not keep it
+        self.draft.on_change = partial(_follow, ref(self))
         add.folder.clicked.connect(lambda: ask_folder(self, "Add the slides of a folder", self._add_path))
         add.manifest.clicked.connect(lambda: ask_manifest(self, self._add_path))
         add.listed.clicked.connect(self.adder.add_listed)
@@ -274,3 +275,18 @@ class DataPanel(FileTarget, Column):
 
     def _forget_larger(self, *_: Any) -> None:
         self._larger = None
+
+
+def _draft_of(viewer: Any) -> Draft:
+    """The one that was begun in this window: what was typed in a dock that was closed is not lost."""
+    session = session_of(viewer)
+    if session.draft is None:
+        session.draft = Draft()
+    found: Draft = session.draft
+    return found
+
+
+def _follow(panel: ref[DataPanel]) -> None:
+    found = panel()
+    if found is not None:
+        found._follow_draft()

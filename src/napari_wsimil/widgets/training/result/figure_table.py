@@ -26,6 +26,7 @@ class FigureTable(QWidget):
         self._grid = QGridLayout(self)
         self._grid.setContentsMargins(0, 0, 0, 0)
         self._grid.setVerticalSpacing(2)
+        self._grid.setHorizontalSpacing(8)  # with more, an interval does not fit into a narrow dock
         self._grid.setColumnStretch(2, 1)
 
     def fill(self, figures: Sequence[Figure]) -> None:
