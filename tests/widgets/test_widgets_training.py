@@ -255,6 +255,8 @@ def test_a_window_is_closed_during_training(window, make_napari_viewer_proxy, st
     assert told()[-1] == SURVIVES
     assert dock.watcher.run is None, "napari lets the widget live on; it follows nothing any more"
     again = hands.open(w.viewer)
+    assert len(again.data.draft.rows) == 16, "what was listed is still there"
+    qtbot.waitUntil(lambda: again.data.ready)
     qtbot.waitUntil(lambda: again.watcher.history.epoch > 1)
     dock.attach(again.watcher.run)
     assert dock.watcher.run is None, "as when it is closed while the run is being started"

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from weakref import ref
 
 from qtpy.QtCore import Signal  # type: ignore[attr-defined]
 from qtpy.QtWidgets import QLabel, QStackedWidget
@@ -13,6 +15,7 @@ from napari_wsimil.training.data.drafting import Draft, Examination, Problem
 from napari_wsimil.training.data.drafting.words import checking_text, counts_text
 from napari_wsimil.widgets.parts import Column, colour_as_error, follow, say, text_label
 from napari_wsimil.widgets.property_table import copy_text
+from napari_wsimil.widgets.session import session_of
 from napari_wsimil.widgets.slide_table.asking import FileTarget
 from napari_wsimil.widgets.training.data.adding import SlideAdder
 from napari_wsimil.widgets.training.data.asking import ask_folder, ask_manifest, ask_where_to_save
