@@ -177,9 +177,10 @@ def new_folder(model: str) -> Path:
 
 def usual_for(model: str) -> Usual:
     """What is usual for a model; bad input is told in words."""
-    from napari_wsimil.training.corrections import usual_rehearsal
+    from napari_wsimil.packages import load_model
+    from napari_wsimil.training.corrections import usual_rehearsal, usual_validation
     from napari_wsimil.training.corrections.defaults import SETTINGS, TUNE
-    from napari_wsimil.training.data.manifest import read_manifest
+    from napari_wsimil.training.fine_tuning.old_slides import judging, rehearsed
 
     usual: dict[str, Any] = {"tune": TUNE, "epochs": int(SETTINGS["epochs"])}
     known = usual_rehearsal(model)
@@ -191,11 +192,12 @@ def usual_for(model: str) -> Usual:
     if not known.manifest.is_file():
         return Usual(known.notice or "Its old slides are made when they are needed.", **usual)
     try:
-        cases = read_manifest(known.manifest, labelled=False).cases
+        loaded = load_model(model)
+        old = sum(len(part.cases) for part in rehearsed(known.manifest, loaded.classes)[0])
+        by = usual_validation(loaded)
+        judges = 0 if by is None or not by.is_file() else len(judging(by, loaded.classes)[0].cases)
     except WsimilError as error:
         return Usual(f"The slides that this model was trained on can't be read: {error}", **usual)
-    old = sum(case.split in (None, "train") for case in cases)
-    judges = sum(case.split == "validation" for case in cases)
     shown = "1 slide that it was trained on is" if old == 1 else f"{old:,} slides that it was trained on are"
     words = f"{shown} shown again; {judges:,} {'other judges' if judges == 1 else 'others judge'} before and after."
     return Usual(f"{words} {known.notice}".strip(), **usual)
