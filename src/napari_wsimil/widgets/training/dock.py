@@ -160,6 +160,7 @@ class Training(TrainingFrame):
             self._refuse(str(found))
         elif isinstance(found, Path):
             self.attach(None)
+            self.turn_to(NEW)
             self._show_result(found)
         else:
             self.attach(found)

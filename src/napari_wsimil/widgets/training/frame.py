@@ -57,7 +57,11 @@ class TrainingFrame(QWidget):
         inside.column.setContentsMargins(*MARGINS)
         new = (self.slides_fold, self.settings_fold)
         inside.column.addWidget(self.pages, 0, Qt.AlignmentFlag.AlignLeft)
-        for part in (*new, self.correct, self.bar, self.result, self.live):
+        self._ended = QWidget()
+        ended = QVBoxLayout(self._ended)
+        ended.setContentsMargins(0, 0, 0, 0)
+        ended.addWidget(self.result)
+        for part in (*new, self.correct, self.bar, self._ended, self.live):
             inside.column.addWidget(part)
         inside.column.addStretch(1)
         self.area = scrolled(inside)
@@ -88,7 +92,8 @@ class TrainingFrame(QWidget):
         self.area.ensureWidgetVisible(part, 0, 20)
 
     def _turned(self, page: int) -> None:
-        for part in (self.slides_fold, self.settings_fold, self.bar.start_button):
+        # a fine-tuning shows what came of it on its own page
+        for part in (self.slides_fold, self.settings_fold, self.bar.start_button, self._ended):
             part.setVisible(page == NEW)
         self.correct.setVisible(page == CORRECT)
 
