@@ -321,6 +321,7 @@ def scene_correct(studio: Studio, out: Path) -> None:
         return
     slide = studio.folder / "labelled" / "tumour" / "case-2.tiff"
     prediction = ws.predict(slide, run.folder / "model", store=default_store_folder())
+    studio.viewer.layers.clear()
     studio.viewer.open(str(slide), plugin="napari-wsimil")
     show_prediction(studio.viewer, prediction, 10)
     dock.turn_to(1)
@@ -340,7 +341,7 @@ def scene_correct(studio: Studio, out: Path) -> None:
     for _ in range(5):
         studio.until(lambda: panel.attempting.attempt.phase in ("judging", "idle"), "before and after")
     studio.rest(3000)
-    studio.shoot("correct", out)
+    studio.shoot("correct", out, ready=studio.viewer.reset_view)
 
 
 SCENES: dict[str, Callable[[Studio, Path], None]] = {

@@ -117,7 +117,7 @@ class CorrectPanel(QWidget):
         found = prediction.predicted_class
         name = about.get("title") or about.get("id")
         how_sure = share(prediction.probabilities[found]).replace(" ", "\N{NO-BREAK SPACE}")
-        say(self.model_words, f"{name} sees {found} on this slide ({how_sure}).")
+        say(self.model_words, f"“{name}” sees {found} on this slide ({how_sure}).")
 
     def _show_label(self) -> None:
         correcting, one = self.correcting, self.correcting.this_slide
