@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -183,9 +184,14 @@ def test_from_an_empty_manifest_to_a_prediction(window, tiny_slide, slides, tmp_
     recipe = session_of(w.viewer).deeds[0]
     assert f"{folder}-again" in recipe.command
     assert '"epochs": 3' in recipe.python
-    hands.click(dock, dock.result.use_button)
     analysis = open_dock(w.viewer, "Slide analysis")
-    qtbot.waitUntil(lambda: analysis.models.model == str(folder / "model"))
+    own = Path(os.environ["NAPARI_WSIMIL_LIBRARY"])
+    qtbot.waitUntil(lambda: dock.result.model in {path.name for path in own.glob("*")}, timeout=20_000)
+    qtbot.waitUntil(lambda: analysis.models.model_combo.findData(dock.result.model) >= 0)  # in the list at once
+    open_dock(w.viewer, "Training")
+    hands.click(dock, dock.result.use_button)
+    open_dock(w.viewer, "Slide analysis")
+    qtbot.waitUntil(lambda: analysis.models.model == dock.result.model)
     w.press(w.dock.predict_button)
     w.wait_end()
     assert w.dock.prediction.provenance["model"]["method"] == "abmil"

@@ -181,12 +181,12 @@ class Training(TrainingFrame):
         if before is None or before.phase != state.phase:
             self._list_runs()
         if state.phase == "finished" and self.desk.task == "train" and self.watcher.run is not None:
-            self._show_result(self.watcher.run.folder)
+            self._show_result(self.watcher.run.folder, new=before is not None and before.living)
 
-    def _show_result(self, folder: Path) -> None:
+    def _show_result(self, folder: Path, *, new: bool = False) -> None:
         if folder != self._finished:
             self._finished = folder
-            self.result.show_run(folder)
+            self.result.show_run(folder, new=new)
 
     def _list_runs(self, *, attach: bool = False) -> None:
         read_in_background(attach, listed_runs, self._listed)

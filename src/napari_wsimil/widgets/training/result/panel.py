@@ -51,6 +51,7 @@ class ResultPanel(QWidget):
         self._folder: Path | None = None
         self._outcome: Outcome | None = None
         self._kept: str | None = None
+        self._new = False
         self._title = ""
         self._undo: Callable[[], Any] | None = None
         self.title = QLineEdit()
@@ -70,8 +71,15 @@ class ResultPanel(QWidget):
         """What `load_model` takes for the model that is shown: its name in the library, else its folder; or None."""
         return None if self._outcome is None else self._kept or str(self._outcome.package)
 
-    def show_run(self, folder: Path | None) -> None:
-        """Show what came of the run in a folder; None, or a run that is not finished: nothing."""
+    def show_run(self, folder: Path | None, *, new: bool = False) -> None:
+        """Show what came of the run in a folder; None, or a run that is not finished: nothing.
+
+        Parameters
+        ----------
+        new
+            It was finished just now: its model goes into the list of models at once, and Undo takes it out.
+        """
+        self._new = new
         self._folder = None if folder is None else Path(folder)
         self._outcome, self._kept, self._undo = None, None, None
         self.hide()
@@ -175,6 +183,9 @@ class ResultPanel(QWidget):
             self._fill(found)
         self._follow()
         self.show()
+        if self._new and self._kept is None:
+            self.keep()
+        self._new = False
 
     def _fill(self, found: deeds.Found) -> None:
         outcome = found.outcome
