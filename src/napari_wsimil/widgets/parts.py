@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from napari.utils.theme import get_theme
 from qtpy.QtCore import QEvent, QSize, Qt
 from qtpy.QtWidgets import (
+    QAbstractItemView,
     QComboBox,
     QFormLayout,
     QFrame,
@@ -187,6 +188,15 @@ def say(label: QLabel, text: str) -> None:
     """Show a text, or hide the label where there is none."""
     label.setText(text)
     label.setVisible(bool(text))
+
+
+def only_to_read(table: QAbstractItemView) -> None:
+    """Make a table one of figures: nothing is edited or selected, and it is as high as its rows."""
+    table.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
+    table.setSelectionMode(QAbstractItemView.SelectionMode.NoSelection)
+    table.setVerticalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+    table.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+    table.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
 
 
 def empty(layout: QLayout) -> None:

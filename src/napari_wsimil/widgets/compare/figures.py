@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QSizePolicy, QTableWidget, QTableWidgetItem, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QHeaderView, QTableWidget, QTableWidgetItem, QVBoxLayout, QWidget
 
 from napari_wsimil.widgets.compare.words import figures_text, row_texts
-from napari_wsimil.widgets.parts import say, text_label
+from napari_wsimil.widgets.parts import only_to_read, say, text_label
 
 if TYPE_CHECKING:
     from napari_wsimil.inference.comparison import Comparison
@@ -72,11 +72,7 @@ class Figures(QWidget):
         table.setHorizontalHeaderLabels(HEADINGS)
         header: Any = table.verticalHeader()
         header.hide()
-        table.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
-        table.setSelectionMode(QAbstractItemView.SelectionMode.NoSelection)
-        table.setVerticalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        table.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        table.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
+        only_to_read(table)
         table.setTextElideMode(Qt.TextElideMode.ElideRight)
         table.setTabKeyNavigation(False)
         header = table.horizontalHeader()

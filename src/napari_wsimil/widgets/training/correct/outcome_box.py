@@ -6,18 +6,16 @@ from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import (
-    QAbstractItemView,
     QHBoxLayout,
     QHeaderView,
     QPushButton,
-    QSizePolicy,
     QTableWidget,
     QTableWidgetItem,
     QVBoxLayout,
     QWidget,
 )
 
-from napari_wsimil.widgets.parts import heading, text_label
+from napari_wsimil.widgets.parts import heading, only_to_read, text_label
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -89,11 +87,7 @@ class OutcomeBox(QWidget):
         table.setHorizontalHeaderLabels(HEADINGS)
         rows: Any = table.verticalHeader()
         rows.hide()
-        table.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
-        table.setSelectionMode(QAbstractItemView.SelectionMode.NoSelection)
-        table.setVerticalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        table.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        table.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
+        only_to_read(table)
         table.setTabKeyNavigation(False)
         table.setFocusPolicy(Qt.FocusPolicy.NoFocus)
         header: Any = table.horizontalHeader()
